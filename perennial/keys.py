@@ -1,0 +1,271 @@
+"""
+Where everything is kept: every S3 key and every key of the catalog table.
+
+Identities come from content, so the same file always gets the same keys, in whatever order and however often it
+lands. Object keys given by producers are opaque text: they are hashed, never used as paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+__all__ = [
+    "BATCHES_PREFIX",
+    "CAPTURE_PREFIX",
+    "LABELS_PREFIX",
+    "TableKey",
+    "approval_item",
+    "batch_item",
+    "batches_partition",
+    "content_digest",
+    "curated_key",
+    "curated_labels_key",
+    "dataset_item",
+    "dataset_prefix",
+    "drift_report_key",
+    "endpoint_name",
+    "evaluation_prefix",
+    "evidence_item",
+    "labels_item",
+    "labels_partition",
+    "landing_item",
+    "ledger_item",
+    "ledger_key",
+    "ledger_partition",
+    "live_item",
+    "lock_item",
+    "model_item",
+    "models_partition",
+    "predictions_item",
+    "predictions_key",
+    "predictions_partition",
+    "profile_key",
+    "quarantine_key",
+    "quarantined_original_key",
+    "reference_key",
+    "rollout_item",
+    "rollouts_partition",
+    "run_item",
+    "runs_partition",
+    "score_item",
+    "scores_partition",
+    "short_id",
+    "trigger_item",
+]
+
+# Landing bucket: producers write under these two prefixes only.
+BATCHES_PREFIX: Final = "batches/"
+LABELS_PREFIX: Final = "labels/"
+# Lake bucket: SageMaker's data capture writes here.
+CAPTURE_PREFIX: Final = "capture/"
+
+TableKey = dict[str, str]
+
+
+def short_id(*parts: str) -> str:
+    """
+    A name of 40 hex digits made from `parts`: fits execution, job, model and endpoint-config names.
+
+    >>> short_id("bikeshare", "drift", "2011-05-01") == short_id("bikeshare", "drift", "2011-05-01")
+    True
+    >>> len(short_id("a"))
+    40
+    """
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:40]
+
+
+def content_digest(data: bytes) -> str:
+    """SHA-256 of a whole object in hex: a batch's identity."""
+    return hashlib.sha256(data).hexdigest()
+
+
+# --- S3, lake bucket -------------------------------------------------------------------------------------------
+
+
+def curated_key(batch_id: str) -> str:
+    """Accepted rows of one batch, as Parquet."""
+    return f"curated/batches/{batch_id}.parquet"
+
+
+def curated_labels_key(labels_id: str) -> str:
+    """Accepted labels of one label file, as Parquet."""
+    return f"curated/labels/{labels_id}.parquet"
+
+
+def quarantine_key(batch_id: str) -> str:
+    """Rows of one batch that broke the contract, as JSON lines: row number, reasons, original text."""
+    return f"quarantine/rows/{batch_id}.jsonl"
+
+
+def quarantined_original_key(batch_id: str) -> str:
+    """A file that was refused as a whole, as it landed."""
+    return f"quarantine/files/{batch_id}"
+
+
+def profile_key(batch_id: str) -> str:
+    """The profile of one batch's accepted rows."""
+    return f"profiles/batches/{batch_id}.profile"
+
+
+def reference_key(model_version: str) -> str:
+    """The merged profile and calibration of a model's own training batches."""
+    return f"profiles/references/{model_version}.json"
+
+
+def dataset_prefix(dataset_id: str) -> str:
+    """A dataset version: `version.json` (batches, split, label cut-off, contract) and its channel manifests."""
+    return f"datasets/{dataset_id}/"
+
+
+def evaluation_prefix(run_id: str) -> str:
+    """What the evaluation of one learning run wrote: `evaluation.json`, `smoke.json`."""
+    return f"reports/evaluations/{run_id}/"
+
+
+def drift_report_key(batch_id: str) -> str:
+    """The drift report made when this batch landed."""
+    return f"reports/drift/{batch_id}.json"
+
+
+def predictions_key(capture_id: str) -> str:
+    """Predictions read from one capture file, as Parquet."""
+    return f"predictions/{capture_id}.parquet"
+
+
+# --- S3, audit bucket ------------------------------------------------------------------------------------------
+
+
+def ledger_key(sequence: int) -> str:
+    """One ledger entry as JSON; zero-padded so that listing is chronological."""
+    return f"ledger/{sequence:012d}.json"
+
+
+# --- SageMaker names -------------------------------------------------------------------------------------------
+
+
+def endpoint_name(loop: str) -> str:
+    """The loop's endpoint: known at synthesis, so that alarms can watch its variants before it exists."""
+    return f"perennial-{loop}"
+
+
+# --- Catalog table: partition key `pk`, sort key `sk` ------------------------------------------------------------
+
+
+def _item(partition: str, sort: str) -> TableKey:
+    return {"pk": partition, "sk": sort}
+
+
+def batches_partition(loop: str) -> str:
+    """All batches of a loop; sort keys are batch ids."""
+    return f"{loop}#batches"
+
+
+def batch_item(loop: str, batch_id: str) -> TableKey:
+    """One batch: what it held, where its parts are, whether it was accepted."""
+    return _item(batches_partition(loop), batch_id)
+
+
+def landing_item(loop: str, bucket: str, key: str, version_id: str) -> TableKey:
+    """One landed file version and the batch that its content is."""
+    return _item(f"{loop}#landings", short_id(bucket, key, version_id))
+
+
+def labels_partition(loop: str) -> str:
+    """All label files of a loop."""
+    return f"{loop}#labels"
+
+
+def labels_item(loop: str, labels_id: str) -> TableKey:
+    """One label file."""
+    return _item(labels_partition(loop), labels_id)
+
+
+def predictions_partition(loop: str) -> str:
+    """All prediction files of a loop; sort keys start with the time of ingestion, so that the newest can be ranged."""
+    return f"{loop}#predictions"
+
+
+def predictions_item(loop: str, ingested_at: str, capture_id: str) -> TableKey:
+    """One prediction file."""
+    return _item(predictions_partition(loop), f"{ingested_at}#{capture_id}")
+
+
+def scores_partition(loop: str) -> str:
+    """Prequential scores of a loop, one for each label file and model version."""
+    return f"{loop}#scores"
+
+
+def score_item(loop: str, labels_id: str, model_version: str) -> TableKey:
+    """One prequential score."""
+    return _item(scores_partition(loop), f"{labels_id}#{model_version}")
+
+
+def dataset_item(loop: str, dataset_id: str) -> TableKey:
+    """One dataset version."""
+    return _item(f"{loop}#datasets", dataset_id)
+
+
+def models_partition(loop: str) -> str:
+    """All model versions of a loop."""
+    return f"{loop}#models"
+
+
+def model_item(loop: str, model_version: str) -> TableKey:
+    """One model version: artifact, digest, dataset, verdict, status."""
+    return _item(models_partition(loop), model_version)
+
+
+def runs_partition(loop: str) -> str:
+    """All learning runs of a loop."""
+    return f"{loop}#runs"
+
+
+def run_item(loop: str, run_id: str) -> TableKey:
+    """One learning run: why, from what, how it ended."""
+    return _item(runs_partition(loop), run_id)
+
+
+def rollouts_partition(loop: str) -> str:
+    """All rollouts of a loop."""
+    return f"{loop}#rollouts"
+
+
+def rollout_item(loop: str, rollout_id: str) -> TableKey:
+    """One rollout: plan, step, status."""
+    return _item(rollouts_partition(loop), rollout_id)
+
+
+def live_item(loop: str) -> TableKey:
+    """The live pointer: which slot serves, which model version each slot holds, the rollout in progress."""
+    return _item(f"{loop}#state", "live")
+
+
+def trigger_item(loop: str) -> TableKey:
+    """What the trigger remembers: last firing, counts per month, confirmations, paused."""
+    return _item(f"{loop}#state", "trigger")
+
+
+def evidence_item(loop: str, kind: str) -> TableKey:
+    """Consecutive evidence of one kind of signal (drift, performance ...)."""
+    return _item(f"{loop}#state", f"evidence#{kind}")
+
+
+def lock_item(loop: str, name: str) -> TableKey:
+    """A lock with a fencing token that only grows."""
+    return _item(f"{loop}#locks", name)
+
+
+def approval_item(loop: str, model_version: str) -> TableKey:
+    """One request for approval and its task token."""
+    return _item(f"{loop}#approvals", model_version)
+
+
+def ledger_partition(loop: str) -> str:
+    """The ledger's entries; sort keys are zero-padded sequence numbers."""
+    return f"{loop}#ledger"
+
+
+def ledger_item(loop: str, sequence: int) -> TableKey:
+    """One ledger entry: claims its sequence number by a conditional write."""
+    return _item(ledger_partition(loop), f"{sequence:012d}")
