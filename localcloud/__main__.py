@@ -1,0 +1,55 @@
+"""`python -m localcloud serve`: the local cloud in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from localcloud import identity
+from localcloud.extension import MissingExtensionPoint
+from localcloud.runtime import PortInUse, StateInUse, serve
+from localcloud.scales import Scales
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 after a stop, 2 when it can't start."""
+    options = _parser().parse_args(arguments)
+    try:
+        scales = Scales(waits=options.waits, alarms=options.alarms, schedules=options.schedules)
+        serve(port=options.port, state_dir=options.state_dir.resolve(), scales=scales, announce=_announce)
+    except PortInUse as error:
+        return _refuse(f"{error}: stop what listens there, or choose another with --port")
+    except (StateInUse, MissingExtensionPoint, ValueError) as error:
+        return _refuse(str(error))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="localcloud", description="An embedded AWS for a laptop.")
+    command = parser.add_subparsers(required=True).add_parser("serve", help="run it until Ctrl-C")
+    command.add_argument("--port", type=int, default=4566, help="0 takes a free one (default 4566)")
+    command.add_argument("--state-dir", type=Path, default=Path(".localcloud"), help="what outlives a stop")
+    for name, what in (
+        ("waits", "Step Functions waits, retries and polls"),
+        ("alarms", "CloudWatch alarm periods"),
+        ("schedules", "EventBridge rates and crons"),
+    ):
+        command.add_argument(f"--{name}", type=float, default=1.0, metavar="N", help=f"divide {what} by N")
+    return parser
+
+
+def _announce(endpoint_url: str) -> None:
+    exports = [f"export {name}={value}" for name, value in identity.environment(endpoint_url).items()]
+    sys.stdout.write("\n".join([f"localcloud: {endpoint_url}", *exports, ""]))
+    sys.stdout.flush()
+
+
+def _refuse(message: str) -> int:
+    sys.stderr.write(f"localcloud: {message}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

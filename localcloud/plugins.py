@@ -1,0 +1,28 @@
+"""The plug-ins, in the order in which they are installed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from localcloud.context import Context
+
+PLUGINS = (
+    "localcloud.services",
+    "localcloud.cloudwatch",
+    "localcloud.sagemaker",
+)
+
+
+def install(context: Context) -> None:
+    """
+    Install every plug-in.
+
+    Raises
+    ------
+    localcloud.extension.MissingExtensionPoint
+        A plug-in extends something that this version of ministack has not.
+    """
+    for name in PLUGINS:
+        if importlib.util.find_spec(name) and hasattr(importlib.import_module(name), "install"):  # TODO
+            importlib.import_module(name).install(context)

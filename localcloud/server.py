@@ -1,0 +1,136 @@
+"""The local cloud as a child process: started, waited for, stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from localcloud import identity
+from localcloud.runtime import ADDRESS_FILE, HEALTH_PATH
+from localcloud.scales import Scales
+
+
+class ServerFailed(RuntimeError):
+    """The local cloud did not come up; the message carries what it said."""
+
+
+class Server:
+    """
+    A local cloud in a process of its own.
+
+    Parameters
+    ----------
+    port
+        0 takes a free one.
+    state_dir
+        Where its state is kept; None takes a directory that is removed at the end.
+    scales
+        How much faster than AWS time passes.
+    start_seconds
+        How long to wait for it to answer.
+
+    Raises
+    ------
+    ServerFailed
+        From `start` and from entering the context.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        state_dir: Path | None = None,
+        scales: Scales | None = None,
+        start_seconds: float = 60.0,
+    ) -> None:
+        self._port = port
+        self._temporary = None if state_dir else tempfile.TemporaryDirectory(prefix="localcloud-")
+        self.state_dir = Path(state_dir or self._temporary.name)  # type: ignore[union-attr]
+        self._scales = scales or Scales()
+        self._start_seconds = start_seconds
+        self._process: subprocess.Popen[str] | None = None
+        self.endpoint_url = ""
+
+    def __repr__(self) -> str:
+        return f"<Server {self.endpoint_url or 'stopped'} state={self.state_dir}>"
+
+    def start(self) -> Self:
+        """Start it and wait until it answers."""
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        (self.state_dir / ADDRESS_FILE).unlink(missing_ok=True)
+        self._process = subprocess.Popen(self._argv(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + self._start_seconds
+        while not self._answers():
+            if self._process.poll() is not None:
+                raise ServerFailed((self._process.stderr.read() if self._process.stderr else "").strip())
+            if time.monotonic() > deadline:
+                self.stop()
+                raise ServerFailed(f"no answer within {self._start_seconds:g} s; see {self.log_path}")
+            time.sleep(0.05)
+        return self
+
+    def stop(self, *, grace_seconds: float = 30.0) -> None:
+        """Stop it, so that it saves its state; kill it when it does not stop in time."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(grace_seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stderr:
+            process.stderr.close()
+        self.endpoint_url = ""
+
+    def environment(self) -> dict[str, str]:
+        """Variables that point any AWS tool at it."""
+        return identity.environment(self.endpoint_url)
+
+    @property
+    def log_path(self) -> Path:
+        """Where it logs."""
+        return self.state_dir / "localcloud.log"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, while it runs."""
+        return self._process.pid if self._process else None
+
+    def __enter__(self) -> Self:
+        return self if self._process else self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._temporary:
+            self._temporary.cleanup()
+
+    def _argv(self) -> list[str]:
+        scales = self._scales
+        return [
+            *(sys.executable, "-m", "localcloud", "serve", "--port", str(self._port)),
+            *("--state-dir", str(self.state_dir), "--waits", repr(float(scales.waits))),
+            *("--alarms", repr(float(scales.alarms)), "--schedules", repr(float(scales.schedules))),
+        ]
+
+    def _answers(self) -> bool:
+        address = self.state_dir / ADDRESS_FILE
+        if not address.exists() or not (endpoint := address.read_text()):
+            return False
+        try:
+            with urllib.request.urlopen(endpoint + HEALTH_PATH, timeout=2) as answer:
+                self.endpoint_url = str(json.load(answer)["endpoint"])
+        except (urllib.error.URLError, OSError):
+            return False
+        return True

@@ -1,0 +1,150 @@
+"""Mounts a plug-in's service behind ministack's router, and its resource types behind CloudFormation."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from localcloud.context import Authorize, Context, Handler, Request, ResourceType, Response
+from localcloud.extension import replace, require
+
+Served = tuple[int, dict[str, str], bytes]
+
+_authorizers: dict[str, Authorize] = {}
+
+
+def install(context: Context) -> None:
+    """Let registered services say which permission a request needs."""
+    from ministack.core import iam_actions
+
+    action_of = replace(iam_actions, "extract_iam_action", _extract_iam_action)
+    resource_of = replace(iam_actions, "extract_resource_arn", _extract_resource_arn)
+    _fallback.update(action=action_of, resource=resource_of)
+    context.log.getChild("services").debug("permissions of registered services are checked")
+
+
+_fallback: dict[str, Callable[..., Any]] = {}
+
+
+def register(
+    context: Context,
+    name: str,
+    handler: Handler,
+    *,
+    target_prefixes: Sequence[str],
+    credential_scope: str | None,
+    iam_namespace: str | None,
+    paths: Sequence[str],
+    authorize: Authorize | None,
+) -> None:
+    """Serve `name`; see `Context.register_service`."""
+    from ministack import app
+    from ministack.core import iam_actions, router
+
+    require(app, "SERVICE_HANDLERS")
+    require(router, "SERVICE_PATTERNS", "detect_service")
+    require(iam_actions, "SERVICE_TO_IAM_NAMESPACE")
+    app.SERVICE_HANDLERS[name] = _serving(context, name, handler)
+    patterns: dict[str, Any] = {"target_prefixes": list(target_prefixes), "path_patterns": list(paths)}
+    if credential_scope:
+        patterns["credential_scope"] = credential_scope
+    # A path that S3 would take for a bucket is decided by the first service whose pattern fits.
+    others = {key: value for key, value in router.SERVICE_PATTERNS.items() if key != name}
+    router.SERVICE_PATTERNS.clear()
+    router.SERVICE_PATTERNS.update({name: patterns, **others})
+    if iam_namespace:
+        iam_actions.SERVICE_TO_IAM_NAMESPACE[name] = iam_namespace
+    if authorize:
+        _authorizers[name] = authorize
+
+
+def register_resource(context: Context, type_name: str, resource: ResourceType) -> None:
+    """Let CloudFormation make `type_name`; see `Context.register_resource`."""
+    from ministack.services.cloudformation import provisioners
+
+    require(provisioners, "_RESOURCE_HANDLERS")
+    handlers: dict[str, Any] = {"create": resource.create, "delete": resource.delete}
+    if resource.update:
+        handlers["update"] = resource.update
+    else:
+        handlers["update"] = _replacing(type_name, resource)
+        handlers["update_with_logical_id"] = True
+    provisioners._RESOURCE_HANDLERS[type_name] = handlers
+
+
+def _replacing(type_name: str, resource: ResourceType) -> Callable[..., tuple[str, dict[str, Any]]]:
+    from ministack.services.cloudformation import provisioners
+
+    require(provisioners, "_seeded_create", "_delete_predecessor")
+
+    def update(physical_id: str, old: dict[str, Any], new: dict[str, Any], stack: str, logical_id: str | None) -> Any:
+        created = provisioners._seeded_create(resource.create, logical_id or physical_id, new, stack)
+        if created[0] != physical_id:
+            provisioners._delete_predecessor(resource.delete, physical_id, old)
+        return created
+
+    return update
+
+
+def _serving(context: Context, name: str, handler: Handler) -> Callable[..., Any]:
+    from ministack.core import concurrency, iam_evaluator, responses
+
+    require(concurrency, "run_reentrant")
+    require(iam_evaluator, "caller_arn")
+
+    def respond(request: Request) -> Served:
+        try:
+            response = handler(request)
+        except Exception:
+            context.log.exception("%s %s failed", name, request.action or request.path)
+            response = Response.of_error("InternalFailure", "The local cloud failed; see localcloud.log", status=500)
+        return response.status, dict(response.headers), response.body
+
+    async def serve(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]
+    ) -> Served:
+        request = Request(
+            method, path, headers, body if isinstance(body, bytes) else str(body).encode(), query,
+            account=responses.get_account_id(), region=responses.get_region(), caller_arn=iam_evaluator.caller_arn(),
+        )  # fmt: skip
+        served: Served = await concurrency.run_reentrant(respond, request, thread_name=f"localcloud-{name}")
+        return served
+
+    if inspect.iscoroutinefunction(handler):
+        raise TypeError(f"the handler of {name} must be an ordinary function. Got a coroutine function instead")
+    return serve
+
+
+def _extract_iam_action(
+    service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+) -> Any:
+    needed = _needed(service, method, path, headers, body, query)
+    if needed is _UNKNOWN:
+        return _fallback["action"](service, method, path, headers, body, query)
+    return needed[0] if needed else None
+
+
+def _extract_resource_arn(
+    service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any], *rest: Any
+) -> Any:
+    needed = _needed(service, method, path, headers, body, query)
+    if needed is _UNKNOWN or not needed:
+        return _fallback["resource"](service, method, path, headers, body, query, *rest)
+    return needed[1]
+
+
+_UNKNOWN: Any = object()
+
+
+def _needed(
+    service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+) -> Any:
+    authorize = _authorizers.get(service)
+    if authorize is None:
+        return _UNKNOWN
+    try:
+        return authorize(Request(method, path, headers, body or b"", query))
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return _UNKNOWN
