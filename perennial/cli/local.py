@@ -52,7 +52,9 @@ def cdk_command(root: Path) -> list[str]:
     """
     cli = root / "node_modules" / "aws-cdk" / "bin" / "cdk"
     if not cli.exists():
-        raise EnvironmentLacking(f"the CDK CLI must be at {cli.relative_to(root)}. Got nothing there: run `make synth` once.")
+        raise EnvironmentLacking(
+            f"the CDK CLI must be at {cli.relative_to(root)}. Got nothing there: run `make synth` once."
+        )
     return [str(_node()), str(cli)]
 
 
@@ -95,7 +97,9 @@ class LocalCloud:
             It failed; the message ends with what it said.
         """
         command = [*cdk_command(self.root), *arguments, "-c", f"loop={self.loop}"]
-        done = subprocess.run(command, cwd=self.root, env=dict(self.environment), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=self.root, env=dict(self.environment), capture_output=True, text=True, check=False
+        )
         if output:
             output.write_text(done.stdout + done.stderr)
         if done.returncode:

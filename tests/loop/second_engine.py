@@ -109,7 +109,7 @@ def _answering(answers: Mapping[str, Sequence[Answer]]) -> Iterator[None]:
     class NoSleep:
         sleep = staticmethod(lambda seconds: None)
 
-    def unchanged(self: Any, value: Any, *names: Any) -> None:
+    def unchanged(self: Any, *values: Any, **named: Any) -> None:
         return None
 
     with (
