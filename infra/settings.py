@@ -1,0 +1,138 @@
+"""What the stacks are told: which loops, where, for whom; and what AWS fixes: images, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import aws_cdk as cdk
+from constructs import Construct, Node
+
+__all__ = ["IMAGE_ACCOUNTS", "IMAGE_REPOSITORY", "IMAGE_TAG", "Deployment", "training_image_uri"]
+
+IMAGE_REPOSITORY = "sagemaker-scikit-learn"
+# Python 3.12, scikit-learn 1.9.0, numpy 2.5.1, scipy 1.18.0, pandas 2.2.3; patched by AWS until 2027-07-16.
+IMAGE_TAG = "1.9-0-cpu-py3"
+
+# Registry accounts of AWS's scikit-learn images, as sagemaker.core.image_uris of the SageMaker SDK gives them; a test
+# compares the two, so that the SDK (about 1 GB) isn't needed for a synthesis.
+IMAGE_ACCOUNTS: Mapping[str, str] = MappingProxyType(
+    {
+        "af-south-1": "510948584623",
+        "ap-east-1": "651117190479",
+        "ap-northeast-1": "354813040037",
+        "ap-northeast-2": "366743142698",
+        "ap-northeast-3": "867004704886",
+        "ap-south-1": "720646828776",
+        "ap-south-2": "628508329040",
+        "ap-southeast-1": "121021644041",
+        "ap-southeast-2": "783357654285",
+        "ap-southeast-3": "951798379941",
+        "ap-southeast-4": "106583098589",
+        "ca-central-1": "341280168497",
+        "ca-west-1": "190319476487",
+        "cn-north-1": "450853457545",
+        "cn-northwest-1": "451049120500",
+        "eu-central-1": "492215442770",
+        "eu-central-2": "680994064768",
+        "eu-north-1": "662702820516",
+        "eu-south-1": "978288397137",
+        "eu-south-2": "104374241257",
+        "eu-west-1": "141502667606",
+        "eu-west-2": "764974769150",
+        "eu-west-3": "659782779980",
+        "il-central-1": "898809789911",
+        "me-central-1": "272398656194",
+        "me-south-1": "801668240914",
+        "sa-east-1": "737474898029",
+        "us-east-1": "683313688378",
+        "us-east-2": "257758044811",
+        "us-gov-east-1": "237065988967",
+        "us-gov-west-1": "414596584902",
+        "us-iso-east-1": "833128469047",
+        "us-isob-east-1": "281123927165",
+        "us-isof-east-1": "108575199400",
+        "us-isof-south-1": "124985052026",
+        "us-west-1": "746614075791",
+        "us-west-2": "246618743249",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """
+    How every loop of the app is deployed.
+
+    Attributes
+    ----------
+    environment
+        A word for tags: development, staging, production.
+    cost_centre
+        Who pays, for tags.
+    keep_data
+        Buckets, catalog and key outlive their stacks; the audit bucket's retention can't be bypassed by the teardown.
+    log_retention_days
+        How long function, state machine and audit logs are kept.
+    audit_retention_days
+        Object Lock, governance mode: how long a ledger entry can't be deleted.
+    alarm_email
+        Who is told of alarms and approvals; none: subscribe to the topic later.
+    image_digest
+        `sha256:...` pins the container image exactly; none follows AWS's patches of the tag.
+    """
+
+    environment: str = "development"
+    cost_centre: str = "unassigned"
+    keep_data: bool = False
+    log_retention_days: int = 90
+    audit_retention_days: int = 365
+    alarm_email: str | None = None
+    image_digest: str | None = None
+
+    @classmethod
+    def from_context(cls, node: Node) -> Deployment:
+        """Read `-c environment=...`, `-c cost_centre=...` and so on; `production` keeps its data unless told otherwise."""
+
+        def said(key: str) -> str | None:
+            value = node.try_get_context(key)
+            return None if value is None else str(value)
+
+        environment = said("environment") or "development"
+        keep = said("keep_data") or ("true" if environment == "production" else "false")
+        if keep not in ("true", "false"):
+            raise ValueError(f"context keep_data must be true or false. Got {keep!r} instead.")
+        return cls(
+            environment=environment,
+            cost_centre=said("cost_centre") or "unassigned",
+            keep_data=keep == "true",
+            log_retention_days=int(said("log_retention_days") or 90),
+            audit_retention_days=int(said("audit_retention_days") or 365),
+            alarm_email=said("alarm_email"),
+            image_digest=said("image_digest"),
+        )
+
+    @property
+    def removal_policy(self) -> cdk.RemovalPolicy:
+        """What becomes of data when its stack is destroyed."""
+        return cdk.RemovalPolicy.RETAIN if self.keep_data else cdk.RemovalPolicy.DESTROY
+
+
+def training_image_uri(scope: Construct, digest: str | None = None) -> str:
+    """
+    The URI of AWS's prebuilt scikit-learn image in the region that the stack is deployed to.
+
+    Parameters
+    ----------
+    scope
+        Where the region-to-account mapping is put; one for each stack.
+    digest
+        `sha256:...` to pin the image; else the tag.
+    """
+    mapping = cdk.CfnMapping(
+        scope, "ImageAccounts", mapping={region: {"Account": account} for region, account in IMAGE_ACCOUNTS.items()}
+    )
+    account = mapping.find_in_map(cdk.Aws.REGION, "Account")
+    version = f"@{digest}" if digest else f":{IMAGE_TAG}"
+    return f"{account}.dkr.ecr.{cdk.Aws.REGION}.{cdk.Aws.URL_SUFFIX}/{IMAGE_REPOSITORY}{version}"
