@@ -9,6 +9,8 @@ from localcloud.context import Context
 
 PLUGINS = (
     "localcloud.services",
+    "localcloud.permissions",
+    "localcloud.lambdas",
     "localcloud.cloudwatch",
     "localcloud.sagemaker",
 )
@@ -24,5 +26,7 @@ def install(context: Context) -> None:
         A plug-in extends something that this version of ministack has not.
     """
     for name in PLUGINS:
-        if importlib.util.find_spec(name) and hasattr(importlib.import_module(name), "install"):  # TODO
+        try:
             importlib.import_module(name).install(context)
+        except (ImportError, AttributeError) as error:  # TODO: until both folders are there
+            context.log.error("%s is not installed: %s", name, error)
