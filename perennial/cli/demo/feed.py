@@ -1,0 +1,84 @@
+"""What the loop decided, as it is written into its ledger: followed, told and kept."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from boto3.dynamodb.conditions import Key
+
+from perennial import events, keys
+from perennial.cli.deployment import Deployment
+from perennial.events import Event
+
+__all__ = ["Feed"]
+
+_PAUSE_SECONDS = 0.25
+
+
+class Feed:
+    """
+    Follows the ledger in a thread: every event once, in the order of the record.
+
+    Parameters
+    ----------
+    tell
+        Called with each event, in the feed's thread.
+    """
+
+    def __init__(self, deployment: Deployment, tell: Callable[[Event], None]) -> None:
+        self._deployment, self._tell = deployment, tell
+        self._after = ""
+        self._condition = threading.Condition()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self.events: list[Event] = []
+
+    def __enter__(self) -> Feed:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=10)
+
+    def wait_for(self, test: Callable[[Event], bool], *, seconds: float, since: int = 0) -> Event | None:
+        """The first event at or after position `since` that passes `test`; None when none came within `seconds`."""
+        deadline = time.monotonic() + seconds
+        with self._condition:
+            position = since
+            while True:
+                for event in self.events[position:]:
+                    position += 1
+                    if test(event):
+                        return event
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
+                self._condition.wait(min(left, 1.0))
+
+    def _follow(self) -> None:
+        while not self._stopping.is_set():
+            for item in self._newer():
+                self._after = item["sk"]
+                event = events.parse(str(item["detail_type"]), _detail(item))
+                self._tell(event)
+                with self._condition:
+                    self.events.append(event)
+                    self._condition.notify_all()
+            time.sleep(_PAUSE_SECONDS)
+
+    def _newer(self) -> list[dict[str, Any]]:
+        partition = Key("pk").eq(keys.ledger_partition(self._deployment.loop))
+        condition = partition & Key("sk").gt(self._after or "0")
+        found = self._deployment.table.query(KeyConditionExpression=condition, ConsistentRead=True)["Items"]
+        return [item for item in found if item["sk"].isdigit()]
+
+
+def _detail(item: dict[str, Any]) -> Any:
+    import json
+
+    detail = item["detail"]
+    return json.loads(detail) if isinstance(detail, str) else detail

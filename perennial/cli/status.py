@@ -1,0 +1,147 @@
+"""A loop's live truth in one look."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from boto3.dynamodb.conditions import Key
+from botocore.exceptions import ClientError
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+
+from perennial import keys
+from perennial.cli.deployment import Deployment
+
+__all__ = ["Status", "describe", "gather"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """What there is to know about a deployed loop right now."""
+
+    loop: str
+    champion: str | None
+    endpoint: str
+    endpoint_status: str | None
+    variants: dict[str, dict[str, Any]]
+    batches: dict[str, int]
+    last_batch: dict[str, Any] | None
+    rollout: dict[str, Any] | None
+    running: tuple[str, ...]
+    alarms: dict[str, str]
+    events: tuple[dict[str, Any], ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def _all_items(deployment: Deployment, partition: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    start: dict[str, Any] = {}
+    while True:
+        page = deployment.table.query(KeyConditionExpression=Key("pk").eq(partition), **start)
+        items.extend(page["Items"])
+        if "LastEvaluatedKey" not in page:
+            return items
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def latest_events(deployment: Deployment, count: int) -> list[dict[str, Any]]:
+    """The newest ledger entries, newest last."""
+    page = deployment.table.query(
+        KeyConditionExpression=Key("pk").eq(keys.ledger_partition(deployment.loop)), ScanIndexForward=False, Limit=count
+    )
+    return [item for item in reversed(page["Items"]) if item["sk"].isdigit()]
+
+
+def _variants(deployment: Deployment, live: dict[str, Any]) -> tuple[str | None, dict[str, dict[str, Any]]]:
+    try:
+        endpoint = deployment.sagemaker.describe_endpoint(EndpointName=deployment["EndpointName"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationException":
+            return None, {}
+        raise
+    total = sum(variant.get("CurrentWeight", 0.0) for variant in endpoint.get("ProductionVariants", [])) or 1.0
+    slots = live.get("slots") or {}
+    return endpoint["EndpointStatus"], {
+        variant["VariantName"]: {
+            "traffic_share": variant.get("CurrentWeight", 0.0) / total,
+            "model_version": slots.get(variant["VariantName"]),
+        }
+        for variant in endpoint.get("ProductionVariants", [])
+    }
+
+
+def _alarms(deployment: Deployment) -> dict[str, str]:
+    client = deployment.client("cloudwatch")
+    pages = client.get_paginator("describe_alarms").paginate(
+        AlarmNamePrefix=f"Perennial-{deployment.loop}-", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+    )
+    return {
+        alarm["AlarmName"]: alarm["StateValue"]
+        for page in pages
+        for alarm in [*page.get("CompositeAlarms", []), *page.get("MetricAlarms", [])]
+    }
+
+
+def gather(deployment: Deployment, *, events: int = 8) -> Status:
+    """Ask the catalog, the endpoint, the state machines and the alarms."""
+    batches = _all_items(deployment, keys.batches_partition(deployment.loop))
+    live = deployment.table.get_item(Key=keys.live_item(deployment.loop)).get("Item") or {}
+    endpoint_status, variants = _variants(deployment, live)
+    counts = {
+        "accepted": sum(batch.get("status") == "accepted" for batch in batches),
+        "rejected": sum(batch.get("status") == "rejected" for batch in batches),
+        "rows": sum(int(batch.get("rows", 0)) for batch in batches),
+        "quarantined_rows": sum(int(batch.get("quarantined", 0)) for batch in batches),
+    }
+    accepted = [batch for batch in batches if batch.get("status") == "accepted"]
+    last = max(accepted, key=lambda batch: str(batch.get("last_event_at")), default=None)
+    running = [
+        f"{part}: {execution['name']}"
+        for part, output in (("learning", "LearningMachineArn"), ("rollout", "RolloutMachineArn"))
+        for execution in deployment.states.list_executions(stateMachineArn=deployment[output], statusFilter="RUNNING")[
+            "executions"
+        ]
+    ]
+    return Status(
+        loop=deployment.loop,
+        champion=live.get("champion"),
+        endpoint=deployment["EndpointName"],
+        endpoint_status=endpoint_status,
+        variants=variants,
+        batches=counts,
+        last_batch={name: str(last[name]) for name in ("sk", "rows", "last_event_at") if name in last}
+        if last
+        else None,
+        rollout=live.get("rollout"),
+        running=tuple(running),
+        alarms=_alarms(deployment),
+        events=tuple(latest_events(deployment, events)),
+    )
+
+
+def describe(status: Status) -> RenderableType:
+    """The status as a person reads it."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("champion", status.champion or "none yet")
+    facts.add_row("endpoint", f"{status.endpoint}: {status.endpoint_status or 'not created yet'}")
+    for name, variant in sorted(status.variants.items()):
+        bar = "█" * round(variant["traffic_share"] * 20)
+        facts.add_row(f"  {name}", f"{variant['traffic_share']:6.1%} {bar:<20} {variant['model_version'] or ''}")
+    facts.add_row(
+        "batches",
+        f"{status.batches['accepted']} accepted ({status.batches['rows']:,} rows), {status.batches['rejected']} rejected, "
+        f"{status.batches['quarantined_rows']:,} rows in quarantine",
+    )
+    facts.add_row("running", ", ".join(status.running) or "nothing")
+    for name, state in sorted(status.alarms.items()):
+        if state == "ALARM":
+            facts.add_row("alarm", f"[red]{name}[/red]")
+    lines = Table.grid(padding=(0, 2))
+    for event in status.events:
+        lines.add_row(str(event.get("at", ""))[:19], str(event.get("detail_type", "")), str(event.get("sentence", "")))
+    return Group(Panel(facts, title=f"loop {status.loop}"), Panel(lines, title="latest decisions"))
