@@ -1,0 +1,314 @@
+"""
+How batches differ among themselves when nothing drifts: a random-effects model of batch scores.
+
+A column of a batch is summed up in a few *scores* whose sampling variance is one over the batch's rows. Around
+their long-run mean, scores of batches vary for three reasons, and the shares of the three are learnt from the
+reference:
+
+- a season: batches of the same weekday (hour, month) share an effect,
+- an effect of the batch itself, correlated with its neighbours in time as `rho` to the power of their distance,
+- sampling: finitely many rows.
+
+How strongly batches are correlated is learnt by restricted maximum likelihood on a grid, columns borrowing from
+each other (an empirical-Bayes prior over the grid). The size of the variation is each column's own, shrunk towards
+what is usual among columns (Smyth 2004, "Linear models and empirical Bayes methods"): twenty batches alone are
+too few to set a threshold that is passed once in a thousand, twenty columns of twenty batches are not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.drift.tails import digamma, f_sf, inverse_trigamma, trigamma
+
+__all__ = ["FittedSeries", "Span", "Structure", "fit_series", "step_p_values"]
+
+Floats = NDArray[np.float64]
+
+RHOS = (0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.9, 0.97)
+SEASON_SHARES = (0.0, 0.3, 0.6, 0.85, 0.95)
+NOISE_SHARES = (0.0, 0.1, 0.3, 0.6, 0.9)
+FORGETTABLE = 0.02
+"""Grid points with less posterior weight than this are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The batches that one profile covers: their places in time (in units of the cadence), seasons, and rows."""
+
+    positions: tuple[float, ...]
+    seasons: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """One hypothesis on how batches vary: correlation with neighbours, share of season, size, and its weight."""
+
+    rho: float
+    season_share: float
+    weight: float
+    variance: float
+    df: float
+
+
+@dataclass(frozen=True, slots=True)
+class FittedSeries:
+    """What was learnt of one score of one column: `dimensions` is its effective number of independent parts."""
+
+    noise_share: float
+    dimensions: float
+    structures: tuple[Structure, ...]
+
+
+def fit_series(series: Sequence[Floats], spans: Sequence[Span]) -> tuple[FittedSeries, ...]:
+    """
+    Learn how each of `series` varies from batch to batch; all are scores of the same kind, one per column.
+
+    Parameters
+    ----------
+    series
+        One array per column, batches x parts, in units in which the sampling variance is one over the rows.
+    spans
+        The place, season and rows of each batch.
+    """
+    if not series:
+        return ()
+    dimensions = np.array([_effective_dimensions(part) for part in series])
+    noise = _noise_levels(series, spans)
+    grid = [(rho, share) for rho in RHOS for share in _season_shares(spans)]
+    likelihood, variance = _likelihoods(series, spans, grid, noise, dimensions)
+    posterior = _posterior(likelihood)
+    shrunk, df = _shrink(variance, dimensions * (len(spans) - 1), posterior)
+    floor = 1 / _usual_rows(spans)
+    return tuple(
+        FittedSeries(
+            float(noise[column]),
+            float(dimensions[column]),
+            _structures(grid, posterior[column], np.maximum(shrunk[column], floor), df[column]),
+        )
+        for column in range(len(series))
+    )
+
+
+def _structures(
+    grid: Sequence[tuple[float, float]], weights: Floats, variances: Floats, df: Floats
+) -> tuple[Structure, ...]:
+    kept = np.flatnonzero(weights >= min(FORGETTABLE, weights.max()))
+    total = weights[kept].sum()
+    return tuple(
+        Structure(*grid[i], float(weights[i] / total), float(variances[i]), float(df[i])) for i in kept
+    )
+
+
+def _usual_rows(spans: Sequence[Span]) -> float:
+    """Harmonic mean of the batches' rows: what their sampling variance answers to."""
+    return float(len(spans) / np.sum([1 / max(span.rows, 1) for span in spans]))
+
+
+def _season_shares(spans: Sequence[Span]) -> tuple[float, ...]:
+    seasons = [span.seasons[0] for span in spans]
+    repeated = len(set(seasons)) > 1 and len(seasons) >= 2 * len(set(seasons))
+    return SEASON_SHARES if repeated else (0.0,)
+
+
+def _effective_dimensions(part: Floats) -> float:
+    """
+    Number of equal independent parts whose sum of squares would scatter as that of `part` does.
+
+    The trace of the covariance squared over the trace of its square, the latter corrected for its own sampling
+    (Bai and Saranadasa 1996).
+    """
+    batches, width = part.shape
+    if width == 1 or batches < 4:
+        return 1.0
+    free = batches - 1
+    covariance = np.cov(part, rowvar=False)
+    trace = float(np.trace(covariance))
+    square = free**2 / ((free - 1) * (free + 2)) * (float(np.sum(covariance**2)) - trace**2 / free)
+    return float(np.clip(trace**2 / max(square, 1e-300), 1.0, width)) if trace > 0 else 1.0
+
+
+def _noise_levels(series: Sequence[Floats], spans: Sequence[Span]) -> Floats:
+    """Share of each column's variance that is sampling, at the nearest of a few levels; columns lean on their median."""
+    variances = np.array([np.mean(np.var(part, axis=0, ddof=1)) for part in series])
+    usual = float(np.median(variances))
+    leaned = (variances * (len(spans) - 1) + usual * 4) / (len(spans) + 3)
+    share = np.clip(1 / _usual_rows(spans) / np.maximum(leaned, 1e-300), 0, 1)
+    levels = np.array(NOISE_SHARES)
+    return np.asarray(levels[np.argmin(np.abs(share[:, None] - levels), axis=1)])
+
+
+def _operator(spans: Sequence[Span]) -> tuple[Floats, Floats, NDArray[np.str_], Floats]:
+    """Positions and seasons of all batches covered, and the matrix that averages them into spans."""
+    positions = np.array([place for span in spans for place in span.positions], float)
+    seasons = np.array([season for span in spans for season in span.seasons])
+    owner = np.repeat(np.arange(len(spans)), [len(span.positions) for span in spans])
+    average = np.zeros((len(spans), len(positions)))
+    average[owner, np.arange(len(positions))] = 1 / np.array([len(spans[i].positions) for i in owner])
+    rows = np.array([span.rows for span in spans], float)
+    return average, positions, seasons, rows
+
+
+def _covariance(spans: Sequence[Span], usual_rows: float, rho: float, season_share: float, noise: float) -> Floats:
+    """Covariance of the spans' scores for a total variance of one in a batch of the usual rows."""
+    average, positions, seasons, rows = _operator(spans)
+    distance = np.abs(positions[:, None] - positions)
+    structure = (1 - season_share) * (rho**distance)
+    if season_share:
+        structure = structure + season_share * (seasons[:, None] == seasons)
+    covered = np.array([len(span.positions) for span in spans])
+    overlap = average @ (distance < 0.5).astype(float) @ average.T * covered[:, None]
+    sampling = noise * usual_rows / np.maximum(rows, 1)[:, None] * overlap
+    return np.asarray((1 - noise) * (average @ structure @ average.T) + (sampling + sampling.T) / 2)
+
+
+def _likelihoods(
+    series: Sequence[Floats],
+    spans: Sequence[Span],
+    grid: Sequence[tuple[float, float]],
+    noise: Floats,
+    dimensions: Floats,
+) -> tuple[Floats, Floats]:
+    """Restricted log-likelihood and residual variance of each column at each grid point, its size profiled out."""
+    likelihood = np.zeros((len(series), len(grid)))
+    variance = np.zeros_like(likelihood)
+    free = len(spans) - 1
+    usual_rows = _usual_rows(spans)
+    for level in np.unique(noise):
+        columns = np.flatnonzero(noise == level)
+        for point, (rho, share) in enumerate(grid):
+            projection, penalty = _projection(_covariance(spans, usual_rows, rho, share, float(level)))
+            for column in columns:
+                part = series[column]
+                squares = float(np.einsum("ij,ik,kj->", part, projection, part)) / part.shape[1]
+                squares = max(squares, 1e-300)
+                variance[column, point] = squares / free
+                likelihood[column, point] = dimensions[column] * (penalty - free / 2 * np.log(squares))
+    return likelihood, variance
+
+
+def _projection(covariance: Floats) -> tuple[Floats, float]:
+    """The matrix that takes the mean out and whitens, and the likelihood's part that the data don't touch."""
+    covariance = covariance + 1e-9 * np.eye(len(covariance))
+    inverse = np.linalg.inv(covariance)
+    inverse = (inverse + inverse.T) / 2
+    sums = inverse.sum(axis=1)
+    total = float(sums.sum())
+    sign, logdet = np.linalg.slogdet(covariance)
+    return inverse - np.outer(sums, sums) / total, float(-(sign * logdet + np.log(total)) / 2)
+
+
+def _posterior(likelihood: Floats, rounds: int = 60, prior_columns: float = 1.0) -> Floats:
+    """Weight of each grid point for each column, with a prior over the grid learnt from all columns (EM)."""
+    relative = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
+    columns, points = relative.shape
+    prior = np.full(points, 1 / points)
+    weights = relative
+    for _ in range(rounds):
+        weights = relative * prior
+        weights = weights / weights.sum(axis=1, keepdims=True)
+        prior = (weights.sum(axis=0) + prior_columns / points) / (columns + prior_columns)
+    return weights
+
+
+def _shrink(variance: Floats, df: Floats, posterior: Floats) -> tuple[Floats, Floats]:
+    """Column variances at each grid point drawn towards their common prior, with the degrees of freedom gained."""
+    shrunk, total = variance.copy(), np.repeat(df[:, None], variance.shape[1], axis=1)
+    for point in np.flatnonzero(posterior.max(axis=0) >= FORGETTABLE):
+        usual, prior_df = variance_prior(variance[:, point], df)
+        if np.isinf(prior_df):
+            shrunk[:, point], total[:, point] = usual, np.inf
+        elif prior_df > 0:
+            shrunk[:, point] = (prior_df * usual + df * variance[:, point]) / (prior_df + df)
+            total[:, point] = df + prior_df
+    return shrunk, total
+
+
+def variance_prior(variances: Floats, df: Floats) -> tuple[float, float]:
+    """
+    The usual variance and how many degrees of freedom it is worth (Smyth 2004, section 6.2).
+
+    Few columns say little about how much columns differ: the estimate of that is raised by its standard error,
+    and below three columns nothing is borrowed.
+    """
+    usable = variances > 1e-30
+    if usable.sum() < 3:
+        return 0.0, 0.0
+    logs, half = np.log(variances[usable]), df[usable] / 2
+    centred = logs - np.array([digamma(d) - np.log(d) for d in half])
+    expected = float(np.mean([trigamma(d) for d in half]))
+    spread = float(np.var(centred, ddof=1))
+    raised = spread - expected + PRUDENCE * max(spread, expected) * np.sqrt(2 / (usable.sum() - 1))
+    if raised <= 1e-4:
+        return float(np.exp(np.mean(centred))), np.inf
+    prior_df = 2 * inverse_trigamma(raised)
+    return float(np.exp(np.mean(centred) + digamma(prior_df / 2) - np.log(prior_df / 2))), prior_df
+
+
+PRUDENCE = 1.0
+
+
+def step_p_values(
+    fitted: Sequence[FittedSeries],
+    reference: Sequence[Floats],
+    windows: Sequence[Floats],
+    spans: Sequence[Span],
+    window_spans: Sequence[Span],
+    steps: Sequence[int],
+) -> Floats:
+    """
+    For each column, how surprising a step over the last 1, 2, ... windows would be if nothing had drifted.
+
+    Parameters
+    ----------
+    reference, windows
+        Scores of the reference's batches and of the windows since, oldest first; one array per column.
+    steps
+        How many of the last windows the step covers: one test for each.
+
+    Returns
+    -------
+    p-values, columns x steps.
+    """
+    p_values = np.zeros((len(fitted), len(steps)))
+    cache: dict[tuple[float, float, float], tuple[Floats, Floats]] = {}
+    jobs: list[tuple[int, int, float, float, float, float]] = []
+    usual_rows = _usual_rows(spans)
+    for column, fit in enumerate(fitted):
+        for structure in fit.structures:
+            key = (structure.rho, structure.season_share, fit.noise_share)
+            if key not in cache:
+                cache[key] = _prediction(_covariance([*spans, *window_spans], usual_rows, *key), len(spans))
+            weights, covariance = cache[key]
+            residual = windows[column] - weights @ reference[column]
+            for place, step in enumerate(steps):
+                squares = _step_squares(residual, covariance, step) / structure.variance
+                jobs.append((column, place, structure.weight, squares, fit.dimensions, structure.df))
+    if jobs:
+        columns, places, weight, squares, dimensions, df = (np.array(part) for part in zip(*jobs, strict=True))
+        np.add.at(p_values, (columns, places), weight * f_sf(squares, dimensions, df))
+    return np.minimum(p_values, 1.0)
+
+
+def _prediction(covariance: Floats, known: int) -> tuple[Floats, Floats]:
+    """Weights that predict what follows from the first `known` spans with an unknown mean, and the error's covariance."""
+    old = covariance[:known, :known] + 1e-9 * np.eye(known)
+    cross, new = covariance[known:, :known], covariance[known:, known:]
+    inverse = np.linalg.inv(old)
+    weights = cross @ inverse
+    sums = inverse.sum(axis=0)
+    lack = 1 - weights.sum(axis=1)
+    weights_with_mean = weights + np.outer(lack, sums / sums.sum())
+    error = new - weights @ cross.T + np.outer(lack, lack) / sums.sum()
+    return weights_with_mean, (error + error.T) / 2
+
+
+def _step_squares(residual: Floats, covariance: Floats, step: int) -> float:
+    """Squared generalised-least-squares estimate of a step over the last windows, in units of its variance."""
+    shape = np.zeros(len(residual))
+    shape[-step:] = 1
+    weights = np.linalg.solve(covariance, shape)
+    return float(np.mean((weights @ residual) ** 2) / (shape @ weights))

@@ -1,0 +1,190 @@
+"""Every effect size of one column, and the sentence that tells a person what moved."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from perennial.drift.distances import (
+    aligned_categories,
+    chi_square,
+    cramers_v,
+    jensen_shannon,
+    kolmogorov_p_value,
+    kolmogorov_smirnov,
+    population_stability_index,
+    total_variation,
+    wasserstein,
+)
+from perennial.drift.scores import CategoryCounts, CategoryScorer, NumberCounts, NumberScorer
+
+__all__ = ["Measured", "measure_column", "sentence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Effect sizes of one column, and p-values as if rows were independent (they hold for a single batch only)."""
+
+    kind: str
+    ks: float | None
+    wasserstein_normed: float | None
+    psi: float | None
+    jensen_shannon: float | None
+    total_variation: float | None
+    cramers_v: float | None
+    null_rates: tuple[float, float]
+    new_category_share: float
+    sampling_p_value: float
+    null_p_value: float
+    moved: str
+
+    @property
+    def distribution_effect(self) -> float:
+        """KS for numbers, total variation for categories; 0 when a side has no values."""
+        value = self.ks if self.kind == "number" else self.total_variation
+        return value if value is not None and np.isfinite(value) else 0.0
+
+    @property
+    def null_rate_change(self) -> float:
+        """Null rate of the window less that of the reference."""
+        return self.null_rates[1] - self.null_rates[0]
+
+    def effect_of(self, aspect: str) -> float:
+        """Effect size, as a share of rows, of what an aspect's test looks at."""
+        if aspect == "nulls":
+            return abs(self.null_rate_change)
+        return self.new_category_share if aspect == "novelty" else self.distribution_effect
+
+
+def measure_column(
+    reference: NumberCounts | CategoryCounts,
+    window: NumberCounts | CategoryCounts,
+    scorer: NumberScorer | CategoryScorer,
+) -> Measured:
+    """All effect sizes of `window` against `reference`."""
+    null_rates = (_null_rate(reference), _null_rate(window))
+    null_table = [[side.nulls, side.rows - side.nulls] for side in (reference, window)]
+    null_p = chi_square(*null_table)[2]
+    if isinstance(reference, NumberCounts) and isinstance(window, NumberCounts) and isinstance(scorer, NumberScorer):
+        return _measure_number(reference, window, scorer, null_rates, null_p)
+    assert isinstance(reference, CategoryCounts)
+    assert isinstance(window, CategoryCounts)
+    assert isinstance(scorer, CategoryScorer)
+    return _measure_category(reference, window, scorer, null_rates, null_p)
+
+
+def _null_rate(column: NumberCounts | CategoryCounts) -> float:
+    return column.nulls / column.rows if column.rows else 0.0
+
+
+def _measure_number(
+    reference: NumberCounts,
+    window: NumberCounts,
+    scorer: NumberScorer,
+    null_rates: tuple[float, float],
+    null_p: float,
+) -> Measured:
+    old, new = reference.binned, window.binned
+    ks = kolmogorov_smirnov(old, new)
+    spread = old.spread
+    moved = wasserstein(old, new)
+    fine = scorer.groups(old), scorer.groups(new)
+    coarse = np.bincount(scorer.coarse, fine[0]), np.bincount(scorer.coarse, fine[1])
+    return Measured(
+        kind="number",
+        ks=_finite(ks),
+        wasserstein_normed=_finite(moved / spread if spread else float(moved > 0)),
+        psi=_finite(population_stability_index(*coarse)),
+        jensen_shannon=_finite(jensen_shannon(*fine)),
+        total_variation=None,
+        cramers_v=None,
+        null_rates=null_rates,
+        new_category_share=0.0,
+        sampling_p_value=kolmogorov_p_value(ks, old.rows, new.rows),
+        null_p_value=null_p,
+        moved=_how_a_number_moved(reference, window, scorer),
+    )
+
+
+def _how_a_number_moved(reference: NumberCounts, window: NumberCounts, scorer: NumberScorer) -> str:
+    old, new = reference.binned, window.binned
+    if not len(old.values) or not len(new.values):
+        return "has no values on one side"
+    shift = scorer.score(window)["location"][0] - scorer.score(reference)["location"][0]
+    if abs(shift) < 0.02 and old.spread:
+        return f"changed shape: spread {_short(old.spread)} -> {_short(new.spread)}"
+    medians = (old.median, new.median)
+    middle, name = (medians, "median")
+    if medians[0] == medians[1]:
+        means = [float(np.average(side.values, weights=side.counts)) for side in (old, new)]
+        middle, name = (means[0], means[1]), "mean"
+    return f"moved {'up' if shift > 0 else 'down'}: {name} {_short(middle[0])} -> {_short(middle[1])}"
+
+
+def _measure_category(
+    reference: CategoryCounts,
+    window: CategoryCounts,
+    scorer: CategoryScorer,
+    null_rates: tuple[float, float],
+    null_p: float,
+) -> Measured:
+    old, new = scorer.groups(reference), scorer.groups(window)
+    names, left, right = aligned_categories(dict(reference.counts), dict(window.counts))
+    left, right = np.append(left, reference.unlisted), np.append(right, window.unlisted)
+    unseen = float(right[:-1][left[:-1] == 0].sum()) / window.rows if window.rows else 0.0
+    return Measured(
+        kind="category",
+        ks=None,
+        wasserstein_normed=None,
+        psi=population_stability_index(old, new),
+        jensen_shannon=_finite(jensen_shannon(left, right)),
+        total_variation=_finite(total_variation(left, right)),
+        cramers_v=cramers_v(old, new),
+        null_rates=null_rates,
+        new_category_share=unseen,
+        sampling_p_value=chi_square(old, new)[2],
+        null_p_value=null_p,
+        moved=_how_categories_moved(names, left, right),
+    )
+
+
+def _how_categories_moved(names: list[str], left: np.ndarray, right: np.ndarray) -> str:
+    if not left.sum() or not right.sum() or not names:
+        return "has no values on one side"
+    old, new = left / left.sum(), right / right.sum()
+    most = int(np.argmax(np.abs(new - old)[: len(names)]))
+    return f"has another mix: {names[most]!r} {old[most]:.1%} -> {new[most]:.1%} of rows"
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1e5 else f"{value:,.0f}"
+
+
+def sentence(name: str, measured: Measured, aspect: str, usual: float | None, batches: int) -> str:
+    """
+    One line for a person: what moved, by how much, and how that compares with what is usual.
+    """
+    if aspect == "nulls":
+        change = f"{name} has nulls in {measured.null_rates[1]:.1%} of rows, {measured.null_rates[0]:.1%} in the reference"
+        size = abs(measured.null_rate_change)
+    elif aspect == "novelty":
+        change = f"{name} has categories that the reference lacks in {measured.new_category_share:.1%} of rows"
+        size = measured.new_category_share
+    else:
+        size = measured.distribution_effect
+        label = "KS" if measured.kind == "number" else "share moved"
+        change = f"{name} {measured.moved}, {label} {size:.2f}"
+    if usual is None:
+        return change
+    return f"{change}, {_compare(size, usual)} {batches} reference batches differ among themselves (at most {usual:.2f})"
+
+
+def _compare(size: float, usual: float) -> str:
+    if size > 2 * usual:
+        return "far outside how"
+    if size > usual:
+        return "outside how"
+    return "beyond chance, if within how much"

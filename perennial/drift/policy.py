@@ -1,0 +1,49 @@
+"""What a user states about drift: a budget of false alarms, and what is too small to matter."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["DriftPolicy", "Season"]
+
+Season = Literal["none", "hour", "weekday", "month"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class DriftPolicy(BaseModel):
+    """
+    `[triggers.drift]` of a loop.toml.
+
+    The one number to choose is `alarms_per_year`: how many false drift alarms a year are acceptable. It turns into
+    the level of each check by the number of checks a year, which follows from the cadence of batches.
+
+    >>> DriftPolicy(alarms_per_year=1).alarm_level(checks_per_year=52)
+    0.019230769230769232
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alarms_per_year: float = Field(1.0, gt=0, description="false drift alarms a year that are acceptable")
+    checks_per_year: float | None = Field(
+        None, gt=0, description="checks a year; derived from the cadence of the reference's batches when not given"
+    )
+    alarm_fdr: Share = Field(0.05, description="a check raises a false alarm at most this often, whatever the budget")
+    warn_fdr: Share = Field(0.1, description="share of false names among the columns named in an alarm or a warning")
+    min_effect: float = Field(0.02, ge=0, le=1, description="smaller changes (KS, or share of rows) never count")
+    min_rows: int = Field(200, ge=1, description="a window with fewer rows is inconclusive")
+    min_reference_batches: int = Field(20, ge=3, description="fewer batches can't calibrate the thresholds")
+    confirm: int = Field(1, ge=1, description="consecutive windows that must raise the alarm")
+    window_batches: int = Field(1, ge=1, description="batches that are merged into a window")
+    season: Season = Field("none", description="batches of the same hour, weekday or month resemble each other")
+    weights: Mapping[str, float] = Field(
+        default_factory=dict, description="share of the false-alarm budget by column; 0 leaves a column out"
+    )
+    fallback_ks: Share = Field(0.1, description="KS that counts as drift while nothing is calibrated")
+    fallback_share: Share = Field(0.1, description="share of rows in other categories that counts while uncalibrated")
+    fallback_null: Share = Field(0.05, description="change of the null rate that counts while uncalibrated")
+
+    def alarm_level(self, checks_per_year: float | None = None) -> float:
+        """Share of checks that may raise a false alarm, given how many there are in a year (None: not known)."""
+        checks = self.checks_per_year or checks_per_year
+        return min(self.alarm_fdr, self.alarms_per_year / checks) if checks else self.alarm_fdr
