@@ -1,0 +1,30 @@
+"""
+Unpack the source bundle beside this file, then evaluate: the entry point of the processing job.
+
+A processing container brings no script mode of its own, so this file and sourcedir.tar.gz are its `code` input.
+It stands alone: the standard library only, and nothing of ours before the bundle is unpacked.
+"""
+
+import runpy
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+
+def main() -> None:
+    """Run `training.evaluate` from the bundle."""
+    here = Path(__file__).resolve().parent
+    # The input's folder may be read-only; the temporary folder never is.
+    source = Path(tempfile.mkdtemp(prefix="perennial-source-"))
+    with tarfile.open(here / "sourcedir.tar.gz") as bundle:
+        bundle.extractall(source, filter="data")
+    sys.path.insert(0, str(source))
+    from training.container import provide_wheels
+
+    provide_wheels()
+    runpy.run_module("training.evaluate", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""
+The bundle's root script for serving: SAGEMAKER_PROGRAM is inference.py.
+
+The serving container may run a copy of this file in site-packages (it runs `pip install .` on the model's code),
+so the rest is looked for where the model's code lies.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+for folder in (
+    Path(__file__).resolve().parent,
+    Path(os.environ.get("SAGEMAKER_SUBMIT_DIRECTORY", "/opt/ml/model/code")),
+    Path("/opt/ml/model/code"),
+    Path("/opt/ml/code"),
+):
+    if (folder / "training" / "inference.py").is_file():
+        sys.path.insert(0, str(folder))
+        break
+
+from training.container import provide_wheels  # noqa: E402
+
+provide_wheels()
+
+from training.inference import input_fn, model_fn, output_fn, predict_fn  # noqa: E402
+
+__all__ = ["input_fn", "model_fn", "output_fn", "predict_fn"]
