@@ -1,0 +1,185 @@
+"""
+All that the Lambda functions share: settings from the environment, clients, clock, logs, metrics and traces.
+
+A function module has a `Settings` model, a `run(event, shell)` of four lines (parse, load, one rule, save and
+announce) and `handler = _shell.lambda_handler(Settings, run)`. Importing a module does nothing: the shell is
+opened at the first call and kept for the life of the execution environment. Tests open a `Shell` themselves, with
+their own clients and clock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from perennial.aws.bus import Bus
+from perennial.aws.catalog import Catalog
+from perennial.aws.clients import Clients
+from perennial.aws.endpoint import Endpoint
+from perennial.aws.lake import Lake
+from perennial.aws.metrics import Metrics
+from perennial.aws.registry import Registry
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+    from perennial.project import Loop
+
+__all__ = ["Settings", "Shell", "lambda_handler"]
+
+NAMESPACE = "Perennial"
+
+
+class Settings(BaseModel):
+    """
+    What every function gets as its environment; a function's own `Settings` adds to it.
+
+    >>> Settings(loop_uri="s3://a/b", loop_name="x", lake_bucket="l", catalog_table="t", bus_name="b").to_environment()[
+    ...     "LOOP_URI"
+    ... ]
+    's3://a/b'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loop_uri: str
+    loop_name: str
+    lake_bucket: str
+    catalog_table: str
+    bus_name: str
+
+    def to_environment(self) -> dict[str, str]:
+        """Environment variables: upper-case field names; what isn't text is JSON. Deployment tokens stay intact."""
+        values = {name.upper(): getattr(self, name) for name in type(self).model_fields}
+        return {name: value if isinstance(value, str) else _json(value) for name, value in values.items()}
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """The settings that `to_environment` wrote; a missing variable is an error that names it."""
+        values: dict[str, Any] = {}
+        for name, described in cls.model_fields.items():
+            raw = environment.get(name.upper())
+            if raw is not None:
+                values[name] = raw if described.annotation is str else json.loads(raw)
+        return cls.model_validate(values)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Shell[S: Settings]:
+    """Everything a function reaches the outside with; each part is made when first used."""
+
+    settings: S
+    clients: Clients = field(default_factory=Clients)
+    clock: Callable[[], datetime] = _wall_clock
+    service: str = "perennial"
+
+    def now(self) -> datetime:
+        """The time, aware and in UTC; the only clock of a function."""
+        return self.clock()
+
+    @cached_property
+    def logger(self) -> Logger:
+        """Structured logs; rows never go in."""
+        from aws_lambda_powertools import Logger
+
+        return Logger(service=self.service, use_rfc3339=True, utc=True)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Metrics of the loop, written to the log in CloudWatch's embedded format."""
+        return Metrics(namespace=NAMESPACE, loop=self.settings.loop_name)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The lake bucket."""
+        return Lake(self.clients.s3, self.settings.lake_bucket)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalog table."""
+        return Catalog(self.clients.dynamodb, self.settings.catalog_table)
+
+    @cached_property
+    def bus(self) -> Bus:
+        """The loop's event bus."""
+        return Bus(self.clients.events, self.settings.bus_name)
+
+    def bucket(self, name: str) -> Lake:
+        """Another bucket: landing or audit."""
+        return Lake(self.clients.s3, name)
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The loop's endpoint."""
+        return Endpoint(self.clients.sagemaker, self.clients.sagemaker_runtime, name)
+
+    def registry(self, group: str) -> Registry:
+        """The loop's model package group."""
+        return Registry(self.clients.sagemaker, group)
+
+    @cached_property
+    def loop(self) -> Loop:
+        """The loop as it was deployed, read once."""
+        from perennial.project import Loop
+
+        bucket, _, key = self.settings.loop_uri.removeprefix("s3://").partition("/")
+        return Loop.from_json(self.bucket(bucket).get(key).decode())
+
+
+def lambda_handler[S: Settings, R](
+    settings_type: type[S], run: Callable[[Any, Shell[S]], R]
+) -> Callable[[Any, Any], R]:
+    """
+    The Lambda entry point around `run`: opens the shell once, adds request ids to logs, traces, flushes metrics.
+
+    Whatever `run` raises is logged and raised again: retries, dead-letter queues and state machines decide then.
+    """
+    name = run.__module__.rpartition(".")[2]
+
+    @cache
+    def opened() -> tuple[Shell[S], Callable[[Any, Any], R]]:
+        import os
+
+        from aws_lambda_powertools import Tracer
+
+        shell = Shell(settings=settings_type.from_environment(os.environ), service=name)
+        # Neither responses nor exceptions go into traces: they may quote data.
+        traced = Tracer(service=name).capture_lambda_handler(capture_response=False, capture_error=False)
+        return shell, traced(lambda event, _context: run(event, shell))
+
+    def handler(event: Any, context: Any) -> R:
+        shell, traced = opened()
+        shell.logger.append_keys(
+            loop=shell.settings.loop_name, function_request_id=getattr(context, "aws_request_id", None)
+        )
+        try:
+            return traced(event, context)
+        except Exception as error:
+            shell.logger.error({"event": "failed", "error": type(error).__name__, "detail": _sayable(error)})
+            raise
+        finally:
+            shell.metrics.flush()
+
+    handler.__doc__ = (run.__doc__ or "").strip()
+    handler.__module__ = run.__module__
+    return handler
+
+
+def _sayable(error: Exception) -> str:
+    from botocore.exceptions import ClientError
+
+    from perennial.errors import PerennialError
+
+    return str(error) if isinstance(error, PerennialError | ClientError) else "see the type; its text may quote data"

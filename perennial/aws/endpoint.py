@@ -1,0 +1,140 @@
+"""
+The loop's endpoint: what it serves, at which weights, and how to change those.
+
+`InService` doesn't say that an update succeeded: a failed one is rolled back by SageMaker to InService with the old
+configuration. So its configuration's name and each variant's current weight are compared with what was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from perennial.errors import EndpointBusy
+
+__all__ = ["Endpoint", "EndpointState", "Variant"]
+
+_CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One production variant: the weight it has and the weight it shall have."""
+
+    name: str
+    current_weight: float
+    desired_weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointState:
+    """What DescribeEndpoint says."""
+
+    status: str
+    config_name: str
+    variants: tuple[Variant, ...]
+    failure: str = ""
+
+    @property
+    def changing(self) -> bool:
+        """Whether SageMaker refuses changes for now."""
+        return self.status in _CHANGING
+
+    def variant(self, name: str | None) -> Variant | None:
+        """The variant of this name, if there is one."""
+        return next((variant for variant in self.variants if variant.name == name), None)
+
+    def settled_at(self, weights: Mapping[str, float]) -> bool:
+        """Whether traffic is split as `weights` say, and not just about to be."""
+        return not self.changing and all(
+            (variant := self.variant(name)) is not None and abs(variant.current_weight - weight) < 1e-6
+            for name, weight in weights.items()
+        )
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint by name."""
+
+    sagemaker: Any
+    runtime: Any
+    name: str
+
+    def state(self) -> EndpointState | None:
+        """
+        What the endpoint is now; None where there is none.
+
+        SageMaker says "Could not find endpoint" with a ValidationException: any other one is raised.
+        """
+        try:
+            answer = self.sagemaker.describe_endpoint(EndpointName=self.name)
+        except ClientError as error:
+            if _missing(error):
+                return None
+            raise
+        return EndpointState(
+            status=answer["EndpointStatus"],
+            config_name=answer["EndpointConfigName"],
+            variants=tuple(_variant(raw) for raw in answer.get("ProductionVariants", [])),
+            failure=answer.get("FailureReason", ""),
+        )
+
+    def set_weights(self, weights: Mapping[str, float]) -> None:
+        """
+        Asks for new traffic weights of existing variants.
+
+        Raises
+        ------
+        EndpointBusy
+            The endpoint is being changed; SageMaker takes no other change until that is over.
+        """
+        try:
+            self.sagemaker.update_endpoint_weights_and_capacities(
+                EndpointName=self.name,
+                DesiredWeightsAndCapacities=[
+                    {"VariantName": name, "DesiredWeight": weight} for name, weight in sorted(weights.items())
+                ],
+            )
+        except ClientError as error:
+            if _busy(error):
+                raise EndpointBusy(
+                    f"endpoint {self.name} must be InService. Got a change in progress instead."
+                ) from error
+            raise
+
+    def predict(self, rows: Sequence[Mapping[str, Any]], *, variant: str | None = None) -> dict[str, Any]:
+        """The answer of the endpoint, or of one variant whatever its weight, for rows of the contract."""
+        target = {} if variant is None else {"TargetVariant": variant}
+        answer = self.runtime.invoke_endpoint(
+            EndpointName=self.name,
+            ContentType="application/json",
+            Accept="application/json",
+            Body=json.dumps({"instances": list(rows)}).encode(),
+            **target,
+        )
+        parsed: dict[str, Any] = json.loads(answer["Body"].read())
+        return parsed
+
+
+def _variant(raw: Mapping[str, Any]) -> Variant:
+    current = float(raw.get("CurrentWeight", 0.0))
+    return Variant(
+        name=raw["VariantName"], current_weight=current, desired_weight=float(raw.get("DesiredWeight", current))
+    )
+
+
+def _missing(error: ClientError) -> bool:
+    described = error.response["Error"]
+    return described["Code"] == "ValidationException" and "could not find" in described.get("Message", "").lower()
+
+
+def _busy(error: ClientError) -> bool:
+    described = error.response["Error"]
+    return described["Code"] in ("ResourceInUse", "ConflictException") or (
+        described["Code"] == "ValidationException"
+        and any(state.lower() in described.get("Message", "").lower() for state in ("updat", "creating", "rollingback"))
+    )
