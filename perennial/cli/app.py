@@ -1,0 +1,222 @@
+"""The commands of `perennial`; each is a few lines over a module of its own."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perennial import __version__, keys
+from perennial.cli.console import ANSWER_IS_NO, emit_json, err, out, reported
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="perennial",
+    help="Keep a machine-learning model learning in production, on AWS or on this laptop.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+labels_app = typer.Typer(help="Labels, which arrive later than the rows that they are for.", no_args_is_help=True)
+app.add_typer(labels_app, name="labels")
+
+LoopArgument = Annotated[str, typer.Argument(help="Name of a folder in loops/.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+PortOption = Annotated[int, typer.Option(help="Port of the local cloud on 127.0.0.1.")]
+
+
+def run() -> None:
+    """Run the command line; our own errors become one sentence and exit code 2."""
+    with reported():
+        app()
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Keep a machine-learning model learning in production, on AWS or on this laptop."""
+
+
+@app.command()
+def demo(
+    loop: LoopArgument = "bikeshare",
+    port: PortOption = 0,
+    report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path(".perennial/demo-report.html"),
+) -> None:
+    """Show the whole loop on the local cloud, told as it happens, with three accidents."""
+    from perennial.cli.demo.show import show
+
+    if not show(loop, port=port, report=report):
+        raise typer.Exit(ANSWER_IS_NO)
+
+
+@app.command()
+def up(
+    loop: LoopArgument = "bikeshare",
+    port: PortOption = 4566,
+    state: Annotated[Path, typer.Option(help="Where its state is kept between starts.")] = Path(
+        ".perennial/localcloud"
+    ),
+) -> None:
+    """Run the local cloud with a loop deployed, for the AWS CLI and SDKs, until Ctrl-C."""
+    from perennial.cli.up import serve
+
+    serve(loop, port=port, state_dir=state)
+
+
+@app.command()
+def check(loop: LoopArgument, as_json: JsonOption = False) -> None:
+    """Say what is wrong with a loop, what it would deploy and what it would cost."""
+    from perennial.cli.check import check_loop
+
+    checked = check_loop(loop)
+    if as_json:
+        emit_json(checked.to_json())
+    else:
+        out.print(checked.render())
+    if not checked.good:
+        raise typer.Exit(ANSWER_IS_NO)
+
+
+@app.command()
+def push(
+    loop: LoopArgument,
+    files: Annotated[list[Path], typer.Argument(help="Batch files: .csv, .jsonl, .parquet, also .gz or .zst.")],
+    wait_seconds: Annotated[float, typer.Option(help="How long to wait for the outcome; 0 doesn't wait.")] = 60.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Land batch files and say what became of each."""
+    _push(loop, keys.BATCHES_PREFIX, files, wait_seconds, as_json)
+
+
+@labels_app.command("push")
+def labels_push(
+    loop: LoopArgument,
+    files: Annotated[list[Path], typer.Argument(help="Label files: record id, label, optionally labeled_at.")],
+    wait_seconds: Annotated[float, typer.Option(help="How long to wait for the outcome; 0 doesn't wait.")] = 60.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Land label files and say what became of each."""
+    _push(loop, keys.LABELS_PREFIX, files, wait_seconds, as_json)
+
+
+def _push(loop: str, prefix: str, files: list[Path], wait_seconds: float, as_json: bool) -> None:
+    from perennial.cli.deployment import find_deployment
+    from perennial.cli.landing import await_outcomes, put_files
+
+    deployment = find_deployment(loop)
+    landed = list(put_files(deployment, prefix, files))
+    outcomes = list(await_outcomes(deployment, landed, seconds=wait_seconds)) if wait_seconds else []
+    if as_json:
+        emit_json([{"key": file.key, "version_id": file.version_id, "outcome": outcome} for file, outcome in outcomes])
+    for file, outcome in outcomes if not as_json else []:
+        if outcome is None:
+            out.print(f"{file.key}: landed; no outcome within {wait_seconds:g} s (see `perennial status {loop}`)")
+            continue
+        why = "; ".join(map(str, outcome.get("reasons") or []))
+        out.print(
+            f"{file.key}: {outcome.get('status')}, {outcome.get('rows', 0)} rows, "
+            f"{outcome.get('quarantined', 0)} quarantined{': ' + why if why else ''}",
+            markup=False,
+        )
+    if any(outcome is not None and outcome.get("status") == "rejected" for _, outcome in outcomes):
+        raise typer.Exit(ANSWER_IS_NO)
+
+
+@app.command()
+def predict(
+    loop: LoopArgument,
+    file: Annotated[Path, typer.Argument(help="Rows as .csv, .jsonl or .parquet.")],
+    rows: Annotated[int, typer.Option(help="At most so many rows of the file.")] = 10,
+    target_variant: Annotated[str | None, typer.Option(help="Ask this variant, whatever the weights.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the loop's endpoint for predictions."""
+    from perennial.cli.deployment import find_deployment
+    from perennial.cli.inference import ask
+    from perennial.cli.rows import read_rows
+
+    answered = ask(find_deployment(loop), read_rows(file, rows), target_variant=target_variant)
+    if as_json:
+        emit_json({name: getattr(answered, name) for name in ("variant", "model_version", "predictions", "error")})
+    elif answered.error is None:
+        out.print(f"variant {answered.variant}, model {answered.model_version}", style="dim")
+        for prediction in answered.predictions:
+            out.print("  ".join(f"{name} {value}" for name, value in prediction.items()), markup=False)
+    else:
+        err.print(answered.error, style="red", markup=False)
+    if answered.error is not None:
+        raise typer.Exit(ANSWER_IS_NO)
+
+
+@app.command()
+def status(
+    loop: LoopArgument,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, until Ctrl-C.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the champion, traffic shares, batches, runs, alarms and latest decisions."""
+    from rich.live import Live
+
+    from perennial.cli.deployment import find_deployment
+    from perennial.cli.status import describe, gather
+
+    deployment = find_deployment(loop)
+    if as_json:
+        emit_json(gather(deployment).to_json())
+        return
+    if not watch:
+        out.print(describe(gather(deployment)))
+        return
+    try:
+        with Live(describe(gather(deployment)), console=out, auto_refresh=False) as live:
+            while True:
+                time.sleep(1.0)
+                live.update(describe(gather(deployment)), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+@app.command()
+def retrain(
+    loop: LoopArgument,
+    reason: Annotated[str, typer.Option(help="Why; it goes on record.")],
+    hyperparameter: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, on top of the loop's own.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the loop to learn now."""
+    from perennial.cli.deployment import find_deployment
+    from perennial.cli.operate import ask_retraining
+
+    pairs = [entry.partition("=") for entry in hyperparameter or []]
+    for name, found, _ in pairs:
+        if not found or not name:
+            raise typer.BadParameter(f"must be NAME=VALUE. Got {name!r} instead.", param_hint="--hyperparameter")
+    decision = ask_retraining(find_deployment(loop), reason, {name: value for name, _, value in pairs})
+    if as_json:
+        emit_json(decision)
+    else:
+        out.print(("started: " if decision["fire"] else "declined: ") + "; ".join(decision["reasons"]), markup=False)
+    if not decision["fire"]:
+        raise typer.Exit(ANSWER_IS_NO)
+
+
+@app.command()
+def rollback(loop: LoopArgument, reason: Annotated[str, typer.Option(help="Why; it goes on record.")]) -> None:
+    """Give all traffic back to the champion now."""
+    from perennial.cli.deployment import find_deployment
+    from perennial.cli.operate import roll_back
+
+    emit_json(roll_back(find_deployment(loop), reason))

@@ -1,0 +1,287 @@
+"""The demo's acts: weeks of a real stream, and three accidents that the loop must survive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from perennial import keys
+from perennial.cli.demo.feed import Feed
+from perennial.cli.demo.stream import Stream, rows_of
+from perennial.cli.demo.traffic import Traffic
+from perennial.cli.deployment import Deployment
+from perennial.cli.landing import put_bytes
+from perennial.cli.operate import ask_retraining
+from perennial.errors import PerennialError
+from perennial.events import (
+    BatchAccepted,
+    BatchRejected,
+    CandidateJudged,
+    Event,
+    LabelsJoined,
+    LabelsRejected,
+    LearningConcluded,
+    ModelPromoted,
+    ModelRolledBack,
+    RetrainingRequested,
+    RolloutAdvanced,
+)
+
+__all__ = ["Accident", "Demo", "DemoStalled"]
+
+LANDING_SECONDS = 60.0
+CYCLE_SECONDS = 150.0
+_FLIPPED_WEEKS = 10
+_NEW_WEATHER = "4"
+
+
+class DemoStalled(PerennialError):
+    """Something that must happen didn't happen in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accident:
+    """One provoked accident and how the loop met it."""
+
+    name: str
+    survived: bool
+    sentence: str
+
+
+@dataclass
+class Demo:
+    """One showing: the stream's position, and what has come of it so far."""
+
+    deployment: Deployment
+    stream: Stream
+    feed: Feed
+    traffic: Traffic
+    say: Callable[[str], None]
+    label: str
+    next_week: int = 0
+    landed: int = 0
+    accidents: list[Accident] = field(default_factory=list)
+
+    # --- what happened so far ----------------------------------------------------------------------------------
+
+    def count(self, kind: type[Event], test: Callable[[Any], bool] = lambda event: True) -> int:
+        """How many events of `kind` pass `test` so far."""
+        return sum(isinstance(event, kind) and test(event) for event in self.feed.events)
+
+    def canary_promotions(self) -> int:
+        """Promotions of a challenger that took traffic beside a champion."""
+        return self.count(ModelPromoted, lambda event: event.previous_version is not None)
+
+    def promoted_after(self, signal: str) -> bool:
+        """Whether a run that `signal` started ended in a promotion."""
+        runs = {e.run_id for e in self.feed.events if isinstance(e, RetrainingRequested) and e.signal == signal}
+        return any(
+            isinstance(e, LearningConcluded) and e.run_id in runs and e.outcome == "promoted" for e in self.feed.events
+        )
+
+    def _await(self, what: str, test: Callable[[Event], bool], *, since: int, seconds: float) -> Event:
+        event = self.feed.wait_for(test, seconds=seconds, since=since)
+        if event is None:
+            raise DemoStalled(f"{what} must happen within {seconds:g} s. Got nothing of the kind instead.")
+        return event
+
+    # --- acts --------------------------------------------------------------------------------------------------
+
+    def first_model(self, weeks: int) -> None:
+        """Land history at once; the loop notices that it has enough to learn from."""
+        self.say(f"{weeks} weeks of history land at once, their labels with them")
+        since = len(self.feed.events)
+        for week in self.stream.weeks(0, weeks):
+            self._land(keys.BATCHES_PREFIX, week.batch_name, week.batch_csv())
+        for week in self.stream.weeks(0, weeks):
+            self._land(keys.LABELS_PREFIX, week.labels_name, week.labels_csv())
+        self.next_week, self.landed = weeks, weeks
+        self._await("the first model", lambda e: isinstance(e, ModelPromoted), since=since, seconds=CYCLE_SECONDS)
+        self._settle(since)
+
+    def live_week(self) -> None:
+        """One week as it goes in production: traffic first, then its file, and a day later its labels."""
+        week = self.stream.week(self.next_week)
+        rows = rows_of(week.batch_csv())
+        self.traffic.serve(rows)
+        since = len(self.feed.events)
+        self._land(keys.BATCHES_PREFIX, week.batch_name, week.batch_csv())
+        self._await(f"a verdict on {week.batch_name}", _about(week.batch_name), since=since, seconds=LANDING_SECONDS)
+        self._land(keys.LABELS_PREFIX, week.labels_name, week.labels_csv())
+        self._await(f"a verdict on {week.labels_name}", _about(week.labels_name), since=since, seconds=LANDING_SECONDS)
+        self.next_week += 1
+        self.landed += 1
+        self._settle(since)
+
+    def poisoned_batch(self) -> None:
+        """A supplier's broken export lands; the right file comes afterwards."""
+        week = self.stream.week(self.next_week)
+        self.say("accident 1: a supplier's broken export lands (temperatures in Fahrenheit, humidity as text)")
+        since = len(self.feed.events)
+        self._land(keys.BATCHES_PREFIX, week.batch_name, _poison(week.batch_csv()))
+        event = self._await(
+            "a verdict on the broken export", _about(week.batch_name), since=since, seconds=LANDING_SECONDS
+        )
+        refused = isinstance(event, BatchRejected)
+        self._accident(
+            "poisoned batch", refused, "quarantined whole, nothing learnt from it" if refused else "accepted"
+        )
+
+    def flipped_labels(self) -> None:
+        """A broken labelling job says busy for quiet; whoever learns from it must not be served."""
+        self.say(
+            f"accident 2: a broken labelling job flips the labels of {_FLIPPED_WEEKS} weeks, and somebody retrains"
+        )
+        first = self.next_week - _FLIPPED_WEEKS
+        since = len(self.feed.events)
+        self._labels(first, flipped=True, delay=_days(3))
+        run = self._retrain("labels look different; an engineer retrains by hand", {})
+        judged = self._await(
+            "the gate's verdict",
+            lambda e: isinstance(e, CandidateJudged) and e.run_id == run,
+            since=since,
+            seconds=CYCLE_SECONDS,
+        )
+        stopped = isinstance(judged, CandidateJudged) and judged.verdict != "passed"
+        self._accident(
+            "challenger trained on flipped labels", stopped, _first(judged) if stopped else "passed the gate"
+        )
+        self._ended(run, since)
+        self.say("the labelling job is mended and delivers the right labels again")
+        self._labels(first, delay=_days(6))
+
+    def failure_in_service(self) -> None:
+        """A challenger that is good on all history meets a weather code that history never held."""
+        self.say("accident 3: a challenger that can't take a new weather code, which then appears in live traffic")
+        since = len(self.feed.events)
+        errors_before = dict(self.traffic.errors)
+        run = self._retrain("an engineer turns strict categories on", {"unknown_category": "error"})
+        with self._traffic_goes_on():
+            self._await("the canary's first step", _advanced(run), since=since, seconds=CYCLE_SECONDS)
+            self.traffic.change = _new_weather
+            try:
+                rolled_back = self._await(
+                    "the roll-back",
+                    lambda e: isinstance(e, ModelRolledBack | ModelPromoted),
+                    since=since,
+                    seconds=CYCLE_SECONDS,
+                )
+            finally:
+                self.traffic.change = None
+            self._ended(run, since)
+        self._judge_roll_back(rolled_back, errors_before)
+
+    def _judge_roll_back(self, event: Event, errors_before: Mapping[str, int]) -> None:
+        failed = {
+            slot: count - errors_before.get(slot, 0)
+            for slot, count in self.traffic.errors.items()
+            if count > errors_before.get(slot, 0)
+        }
+        rolled_back = isinstance(event, ModelRolledBack)
+        champion_failed = len(failed) > 1
+        words = ", ".join(f"{slot} {count} errors" for slot, count in failed.items()) or "no errors seen by clients"
+        cause = event.cause if isinstance(event, ModelRolledBack) else "promoted"
+        self._accident(
+            "challenger that fails in service", rolled_back and not champion_failed,
+            f"rolled back by {cause}; {words}; the champion answered throughout",
+        )  # fmt: skip
+
+    # --- pieces ------------------------------------------------------------------------------------------------
+
+    def _land(self, prefix: str, name: str, body: bytes) -> None:
+        put_bytes(self.deployment, prefix, name, body)
+
+    def _labels(self, first: int, **changes: Any) -> None:
+        since = len(self.feed.events)
+        weeks = list(self.stream.weeks(first, first + _FLIPPED_WEEKS))
+        for week in weeks:
+            self._land(keys.LABELS_PREFIX, week.labels_name, week.labels_csv(**changes))
+        for week in weeks:
+            self._await(
+                f"a verdict on {week.labels_name}", _about(week.labels_name), since=since, seconds=LANDING_SECONDS
+            )
+
+    def _retrain(self, reason: str, hyperparameters: Mapping[str, str]) -> str:
+        """Ask until no other run is in the way."""
+        deadline = time.monotonic() + CYCLE_SECONDS
+        while time.monotonic() < deadline:
+            decision = ask_retraining(self.deployment, reason, hyperparameters)
+            if decision["fire"]:
+                return str(decision["run_id"])
+            time.sleep(1.0)
+        raise DemoStalled(f"a retraining asked for by hand must start. Got {decision} instead.")
+
+    def _ended(self, run: str, since: int) -> LearningConcluded:
+        event = self._await(
+            "the end of the learning run",
+            lambda e: isinstance(e, LearningConcluded) and e.run_id == run, since=since, seconds=CYCLE_SECONDS,
+        )  # fmt: skip
+        assert isinstance(event, LearningConcluded)
+        return event
+
+    def _settle(self, since: int) -> None:
+        """While a learning run is on, traffic goes on; come back when it has ended."""
+        started = [e.run_id for e in self.feed.events[since:] if isinstance(e, RetrainingRequested)]
+        over = {e.run_id for e in self.feed.events if isinstance(e, LearningConcluded)}
+        with self._traffic_goes_on():
+            for run in started:
+                if run not in over:
+                    self._ended(run, since)
+
+    def _traffic_goes_on(self) -> _Going:
+        return _Going(self.traffic)
+
+    def _accident(self, name: str, survived: bool, sentence: str) -> None:
+        self.accidents.append(Accident(name, survived, sentence))
+        self.say(("survived: " if survived else "NOT survived: ") + f"{name}: {sentence}")
+
+
+@dataclass
+class _Going:
+    traffic: Traffic
+
+    def __enter__(self) -> None:
+        self.traffic.keep_going = True
+
+    def __exit__(self, *_: object) -> None:
+        self.traffic.keep_going = False
+
+
+def _about(name: str) -> Callable[[Event], bool]:
+    kinds = BatchAccepted | BatchRejected | LabelsJoined | LabelsRejected
+    return lambda event: isinstance(event, kinds) and event.key.endswith("/" + name)
+
+
+def _advanced(run: str) -> Callable[[Event], bool]:
+    return lambda event: isinstance(event, RolloutAdvanced) and event.rollout_id == run
+
+
+def _first(event: Event) -> str:
+    return event.reasons[0] if isinstance(event, CandidateJudged) and event.reasons else ""
+
+
+def _days(count: int) -> Any:
+    from datetime import timedelta
+
+    return timedelta(days=count)
+
+
+def _new_weather(row: Mapping[str, Any], asked: int) -> Mapping[str, Any]:
+    """Every other request carries the new weather code."""
+    return {**row, "weathersit": _NEW_WEATHER} if asked % 2 else row
+
+
+def _poison(batch: bytes) -> bytes:
+    """The batch as a broken export writes it: Fahrenheit instead of a share, words instead of humidity."""
+    header, *lines = batch.decode().splitlines()
+    names = header.split(",")
+    temp, hum = names.index("temp"), names.index("hum")
+    broken = []
+    for line in lines:
+        cells = line.split(",")
+        cells[temp] = f"{float(cells[temp]) * 41 * 1.8 + 32:.1f}"
+        cells[hum] = "humid"
+        broken.append(",".join(cells))
+    return ("\n".join([header, *broken]) + "\n").encode()
