@@ -11,6 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from perennial.aws.catalog import Catalog
 from perennial.errors import EnvironmentLacking, LoopUnknown
 
 __all__ = ["PARTS", "Deployment", "find_deployment", "make_session"]
@@ -73,9 +74,9 @@ class Deployment:
         return self.client("lambda")
 
     @cached_property
-    def table(self) -> Any:
-        """The catalog table, as a resource that speaks plain Python values."""
-        return self.session.resource("dynamodb").Table(self["CatalogTable"])
+    def catalog(self) -> Catalog:
+        """The catalog table."""
+        return Catalog(self.client("dynamodb"), self["CatalogTable"])
 
 
 def _described_stacks(session: boto3.Session) -> list[dict[str, Any]]:

@@ -61,7 +61,7 @@ def await_outcomes(
     while waiting and time.monotonic() < deadline:
         still = []
         for file in waiting:
-            item = deployment.table.get_item(Key=file.item_key(deployment.loop), ConsistentRead=True).get("Item")
+            item = deployment.catalog.get(file.item_key(deployment.loop))
             if item is None:
                 still.append(file)
                 continue
@@ -79,5 +79,4 @@ def _joined(deployment: Deployment, landing: dict[str, Any]) -> dict[str, Any]:
         return landing
     of_labels = landing["key"].startswith(keys.LABELS_PREFIX)
     key = keys.labels_item(deployment.loop, batch_id) if of_labels else keys.batch_item(deployment.loop, batch_id)
-    outcome = deployment.table.get_item(Key=key, ConsistentRead=True).get("Item") or {}
-    return {**outcome, **{name: landing[name] for name in landing if name not in ("pk", "sk", "status")}}
+    return {**(deployment.catalog.get(key) or {}), **{name: landing[name] for name in landing if name != "status"}}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from boto3.dynamodb.conditions import Key
 from botocore.exceptions import ClientError
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -38,23 +37,10 @@ class Status:
         return asdict(self)
 
 
-def _all_items(deployment: Deployment, partition: str) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    start: dict[str, Any] = {}
-    while True:
-        page = deployment.table.query(KeyConditionExpression=Key("pk").eq(partition), **start)
-        items.extend(page["Items"])
-        if "LastEvaluatedKey" not in page:
-            return items
-        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
-
-
 def latest_events(deployment: Deployment, count: int) -> list[dict[str, Any]]:
     """The newest ledger entries, newest last."""
-    page = deployment.table.query(
-        KeyConditionExpression=Key("pk").eq(keys.ledger_partition(deployment.loop)), ScanIndexForward=False, Limit=count
-    )
-    return [item for item in reversed(page["Items"]) if item["sk"].isdigit()]
+    newest = deployment.catalog.query(keys.ledger_partition(deployment.loop), newest_first=True, limit=count)
+    return [item for sort, item in reversed(list(newest)) if sort.isdigit()]
 
 
 def _variants(deployment: Deployment, live: dict[str, Any]) -> tuple[str | None, dict[str, dict[str, Any]]]:
@@ -89,16 +75,16 @@ def _alarms(deployment: Deployment) -> dict[str, str]:
 
 def gather(deployment: Deployment, *, events: int = 8) -> Status:
     """Ask the catalog, the endpoint, the state machines and the alarms."""
-    batches = _all_items(deployment, keys.batches_partition(deployment.loop))
-    live = deployment.table.get_item(Key=keys.live_item(deployment.loop)).get("Item") or {}
+    batches = dict(deployment.catalog.query(keys.batches_partition(deployment.loop)))
+    live = deployment.catalog.get(keys.live_item(deployment.loop)) or {}
     endpoint_status, variants = _variants(deployment, live)
     counts = {
-        "accepted": sum(batch.get("status") == "accepted" for batch in batches),
-        "rejected": sum(batch.get("status") == "rejected" for batch in batches),
-        "rows": sum(int(batch.get("rows", 0)) for batch in batches),
-        "quarantined_rows": sum(int(batch.get("quarantined", 0)) for batch in batches),
+        "accepted": sum(batch.get("status") == "accepted" for batch in batches.values()),
+        "rejected": sum(batch.get("status") == "rejected" for batch in batches.values()),
+        "rows": sum(int(batch.get("rows", 0)) for batch in batches.values()),
+        "quarantined_rows": sum(int(batch.get("quarantined", 0)) for batch in batches.values()),
     }
-    accepted = [batch for batch in batches if batch.get("status") == "accepted"]
+    accepted = [{"batch_id": name, **batch} for name, batch in batches.items() if batch.get("status") == "accepted"]
     last = max(accepted, key=lambda batch: str(batch.get("last_event_at")), default=None)
     running = [
         f"{part}: {execution['name']}"
@@ -114,7 +100,7 @@ def gather(deployment: Deployment, *, events: int = 8) -> Status:
         endpoint_status=endpoint_status,
         variants=variants,
         batches=counts,
-        last_batch={name: str(last[name]) for name in ("sk", "rows", "last_event_at") if name in last}
+        last_batch={name: str(last[name]) for name in ("batch_id", "rows", "last_event_at") if name in last}
         if last
         else None,
         rollout=live.get("rollout"),

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from boto3.dynamodb.conditions import Key
-
 from perennial import events, keys
 from perennial.cli.deployment import Deployment
 from perennial.events import Event
@@ -30,7 +28,7 @@ class Feed:
 
     def __init__(self, deployment: Deployment, tell: Callable[[Event], None]) -> None:
         self._deployment, self._tell = deployment, tell
-        self._after = ""
+        self._after = "0"
         self._condition = threading.Condition()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -61,8 +59,8 @@ class Feed:
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
-            for item in self._newer():
-                self._after = item["sk"]
+            for sort, item in self._newer():
+                self._after = sort
                 event = events.parse(str(item["detail_type"]), _detail(item))
                 self._tell(event)
                 with self._condition:
@@ -70,11 +68,9 @@ class Feed:
                     self._condition.notify_all()
             time.sleep(_PAUSE_SECONDS)
 
-    def _newer(self) -> list[dict[str, Any]]:
-        partition = Key("pk").eq(keys.ledger_partition(self._deployment.loop))
-        condition = partition & Key("sk").gt(self._after or "0")
-        found = self._deployment.table.query(KeyConditionExpression=condition, ConsistentRead=True)["Items"]
-        return [item for item in found if item["sk"].isdigit()]
+    def _newer(self) -> list[tuple[str, dict[str, Any]]]:
+        newer = self._deployment.catalog.query(keys.ledger_partition(self._deployment.loop), first=self._after)
+        return [(sort, item) for sort, item in newer if sort.isdigit() and sort > self._after]
 
 
 def _detail(item: dict[str, Any]) -> Any:
