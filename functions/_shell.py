@@ -25,12 +25,13 @@ from perennial.aws.endpoint import Endpoint
 from perennial.aws.lake import Lake
 from perennial.aws.metrics import Metrics
 from perennial.aws.registry import Registry
+from perennial.errors import EventInvalid, PerennialError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
     from perennial.project import Loop
 
-__all__ = ["Settings", "Shell", "lambda_handler"]
+__all__ = ["Settings", "Shell", "each_message", "lambda_handler"]
 
 NAMESPACE = "Perennial"
 
@@ -85,6 +86,7 @@ class Shell[S: Settings]:
     clients: Clients = field(default_factory=Clients)
     clock: Callable[[], datetime] = _wall_clock
     service: str = "perennial"
+    function_name: str = ""
 
     def now(self) -> datetime:
         """The time, aware and in UTC; the only clock of a function."""
@@ -154,7 +156,11 @@ def lambda_handler[S: Settings, R](
 
         from aws_lambda_powertools import Tracer
 
-        shell = Shell(settings=settings_type.from_environment(os.environ), service=name)
+        shell = Shell(
+            settings=settings_type.from_environment(os.environ),
+            service=name,
+            function_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", ""),
+        )
         # Neither responses nor exceptions go into traces: they may quote data.
         traced = Tracer(service=name).capture_lambda_handler(capture_response=False, capture_error=False)
         return shell, traced(lambda event, _context: run(event, shell))
@@ -177,9 +183,33 @@ def lambda_handler[S: Settings, R](
     return handler
 
 
+def each_message[S: Settings](
+    event: Any, shell: Shell[S], process: Callable[[str], None]
+) -> PartialItemFailureResponse:
+    """
+    Gives every SQS message's body to `process`; answers which ones must come again.
+
+    One message that fails returns alone, the others are done. What must never be processed (EventInvalid: not parseable,
+    or from somewhere it must not come from) is logged and counted, and doesn't come again.
+    """
+    from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+
+    def one(record: Any) -> None:
+        try:
+            process(record.body)
+        except EventInvalid as error:
+            shell.logger.warning({"event": "refused", "message_id": record.message_id, "reason": str(error)})
+            shell.metrics.add("EventsRefused", 1)
+        except Exception as error:
+            said = {"event": "returned", "message_id": record.message_id, "error": type(error).__name__}
+            shell.logger.error({**said, "detail": _sayable(error)})
+            raise
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    return process_partial_response(event=event, record_handler=one, processor=processor)
+
+
 def _sayable(error: Exception) -> str:
     from botocore.exceptions import ClientError
-
-    from perennial.errors import PerennialError
 
     return str(error) if isinstance(error, PerennialError | ClientError) else "see the type; its text may quote data"

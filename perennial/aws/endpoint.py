@@ -16,7 +16,11 @@ from botocore.exceptions import ClientError
 
 from perennial.errors import EndpointBusy
 
-__all__ = ["Endpoint", "EndpointState", "Variant"]
+__all__ = ["LOOP_TAG", "VERSION_TAG", "Endpoint", "EndpointState", "Variant", "missing"]
+
+# Tags of everything that a rollout creates: by them a teardown knows what is its own.
+LOOP_TAG = "perennial:loop"
+VERSION_TAG = "perennial:model-version"
 
 _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 
@@ -73,7 +77,7 @@ class Endpoint:
         try:
             answer = self.sagemaker.describe_endpoint(EndpointName=self.name)
         except ClientError as error:
-            if _missing(error):
+            if missing(error):
                 return None
             raise
         return EndpointState(
@@ -127,9 +131,14 @@ def _variant(raw: Mapping[str, Any]) -> Variant:
     )
 
 
-def _missing(error: ClientError) -> bool:
+def missing(error: ClientError) -> bool:
+    """Whether SageMaker says that what was named isn't there: a ValidationException like any other, but its text."""
     described = error.response["Error"]
-    return described["Code"] == "ValidationException" and "could not find" in described.get("Message", "").lower()
+    said = str(described.get("Message", "")).lower()
+    return described["Code"] in ("ResourceNotFound", "ResourceNotFoundException") or (
+        described["Code"] == "ValidationException"
+        and any(words in said for words in ("could not find", "does not exist", "cannot find"))
+    )
 
 
 def _busy(error: ClientError) -> bool:
