@@ -189,8 +189,8 @@ def each_message[S: Settings](
     """
     Gives every SQS message's body to `process`; answers which ones must come again.
 
-    One message that fails returns alone, the others are done. What must never be processed (EventInvalid: not parseable,
-    or from somewhere it must not come from) is logged and counted, and doesn't come again.
+    One message that fails returns alone, the others are done. What must never be processed (EventInvalid: not
+    parseable, or from somewhere it must not come from) is logged and counted, and doesn't come again.
     """
     from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
@@ -206,7 +206,7 @@ def each_message[S: Settings](
             raise
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    return process_partial_response(event=event, record_handler=one, processor=processor)
+    return dict(process_partial_response(event=event, record_handler=one, processor=processor))
 
 
 def _sayable(error: Exception) -> str:

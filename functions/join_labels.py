@@ -26,3 +26,5 @@ class Settings(_shell.Settings):
 
     landing_bucket: str
     max_object_bytes: int = 1024**3
+    # The only account whose events count; "" where it isn't known.
+    account_id: str = ""

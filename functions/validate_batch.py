@@ -31,3 +31,5 @@ class Settings(_shell.Settings):
     landing_bucket: str
     # Larger files go by another way than one function's disk; infra sizes the function's disk to fit this.
     max_object_bytes: int = 4 * 1024**3
+    # The only account whose events count; "" where it isn't known.
+    account_id: str = ""
