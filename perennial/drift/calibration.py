@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.drift.distances import Binned, kolmogorov_smirnov, total_variation
+from perennial.drift.distances import Binned
 from perennial.drift.effects import FittedSeries, Span, Structure, fit_series
 from perennial.drift.policy import DriftPolicy
 from perennial.drift.scores import (
@@ -238,7 +238,7 @@ def _read_column(parts: Sequence[ColumnCounts]) -> ColumnCalibration:
         scorer=scorer,
         series=series,
         fitted={},
-        usual_effect=max(_leave_one_out_effects(parts)),
+        usual_effect=float(_leave_one_out_effects(parts).max()),
         usual_null_change=float(np.max(np.abs(null_rates - null_rates.mean()))),
         usual_novelty=float(novelty.mean()),
         known=known,
@@ -270,23 +270,30 @@ def _novelty(parts: Sequence[ColumnCounts]) -> Floats:
     return np.array(shares)
 
 
-def _leave_one_out_effects(parts: Sequence[ColumnCounts]) -> list[float]:
+def _leave_one_out_effects(parts: Sequence[ColumnCounts]) -> Floats:
     """KS (numbers) or total variation (categories) of each batch against all others together."""
-    if isinstance(parts[0], NumberCounts):
-        sides = [part.binned for part in parts if isinstance(part, NumberCounts)]
-        places = np.unique(np.concatenate([side.values for side in sides]))
-        table = np.zeros((len(sides), len(places)))
-        for row, side in enumerate(sides):
-            table[row, np.searchsorted(places, side.values)] = side.counts
-        measure = lambda rest, own: kolmogorov_smirnov(Binned(places, rest), Binned(places, own))  # noqa: E731
-    else:
-        names = sorted({name for part in parts if isinstance(part, CategoryCounts) for name in part.counts})
-        table = np.array(
-            [[*(p.counts.get(n, 0.0) for n in names), p.unlisted] for p in parts if isinstance(p, CategoryCounts)]
-        )
-        measure = total_variation
-    pooled = table.sum(axis=0)
-    return [float(np.nan_to_num(measure(pooled - own, own))) for own in table]
+    numeric = isinstance(parts[0], NumberCounts)
+    table = _bins_table(parts) if numeric else _category_table(parts)
+    rest = table.sum(axis=0) - table
+    rows, others = table.sum(axis=1, keepdims=True), rest.sum(axis=1, keepdims=True)
+    gaps = table / np.maximum(rows, 1) - rest / np.maximum(others, 1)
+    size = np.abs(np.cumsum(gaps, axis=1)).max(axis=1, initial=0) if numeric else np.abs(gaps).sum(axis=1) / 2
+    return np.where((rows > 0).ravel() & (others > 0).ravel(), size, 0.0)
+
+
+def _bins_table(parts: Sequence[ColumnCounts]) -> Floats:
+    sides = [part.binned for part in parts if isinstance(part, NumberCounts)]
+    places = np.unique(np.concatenate([side.values for side in sides]))
+    table = np.zeros((len(sides), len(places)))
+    for row, side in enumerate(sides):
+        table[row, np.searchsorted(places, side.values)] = side.counts
+    return table
+
+
+def _category_table(parts: Sequence[ColumnCounts]) -> Floats:
+    sides = [part for part in parts if isinstance(part, CategoryCounts)]
+    names = sorted({name for side in sides for name in side.counts})
+    return np.array([[*(side.counts.get(name, 0.0) for name in names), side.unlisted] for side in sides])
 
 
 def _fit_aspects(

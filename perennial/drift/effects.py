@@ -183,7 +183,7 @@ def _likelihoods(
             projection, penalty = _projection(_covariance(spans, usual_rows, rho, share, float(level)))
             for column in columns:
                 part = series[column]
-                squares = float(np.einsum("ij,ik,kj->", part, projection, part)) / part.shape[1]
+                squares = float(np.sum(part * (projection @ part))) / part.shape[1]
                 squares = max(squares, 1e-300)
                 variance[column, point] = squares / free
                 likelihood[column, point] = dimensions[column] * (penalty - free / 2 * np.log(squares))
@@ -274,23 +274,33 @@ def step_p_values(
     p-values, columns x steps.
     """
     p_values = np.zeros((len(fitted), len(steps)))
-    cache: dict[tuple[float, float, float], tuple[Floats, Floats]] = {}
-    jobs: list[tuple[int, int, float, float, float, float]] = []
     usual_rows = _usual_rows(spans)
+    users = _users(fitted)
+    tests: list[tuple[float, ...]] = []
+    for (rho, share, noise), members in users.items():
+        covariance = _covariance([*spans, *window_spans], usual_rows, rho, share, noise)
+        weights, error = _prediction(covariance, len(spans))
+        contrasts = [_step_contrast(error, step) for step in steps]
+        for column, structure in members:
+            residual = windows[column] - weights @ reference[column]
+            for place, contrast in enumerate(contrasts):
+                squares = np.mean((contrast @ residual) ** 2) / structure.variance
+                tests.append((column, place, structure.weight, float(squares), fitted[column].dimensions, structure.df))
+    if tests:
+        columns, places, weight, squares, dimensions, df = np.array(tests).T
+        tails = weight * f_sf(squares, dimensions, df)
+        np.add.at(p_values, (columns.astype(int), places.astype(int)), tails)
+    return np.minimum(p_values, 1.0)
+
+
+def _users(fitted: Sequence[FittedSeries]) -> dict[tuple[float, float, float], list[tuple[int, Structure]]]:
+    """Which columns rely on each hypothesis of correlation, so that each is worked out once."""
+    users: dict[tuple[float, float, float], list[tuple[int, Structure]]] = {}
     for column, fit in enumerate(fitted):
         for structure in fit.structures:
             key = (structure.rho, structure.season_share, fit.noise_share)
-            if key not in cache:
-                cache[key] = _prediction(_covariance([*spans, *window_spans], usual_rows, *key), len(spans))
-            weights, covariance = cache[key]
-            residual = windows[column] - weights @ reference[column]
-            for place, step in enumerate(steps):
-                squares = _step_squares(residual, covariance, step) / structure.variance
-                jobs.append((column, place, structure.weight, squares, fit.dimensions, structure.df))
-    if jobs:
-        columns, places, weight, squares, dimensions, df = (np.array(part) for part in zip(*jobs, strict=True))
-        np.add.at(p_values, (columns, places), weight * f_sf(squares, dimensions, df))
-    return np.minimum(p_values, 1.0)
+            users.setdefault(key, []).append((column, structure))
+    return users
 
 
 def _prediction(covariance: Floats, known: int) -> tuple[Floats, Floats]:
@@ -306,9 +316,9 @@ def _prediction(covariance: Floats, known: int) -> tuple[Floats, Floats]:
     return weights_with_mean, (error + error.T) / 2
 
 
-def _step_squares(residual: Floats, covariance: Floats, step: int) -> float:
-    """Squared generalised-least-squares estimate of a step over the last windows, in units of its variance."""
-    shape = np.zeros(len(residual))
+def _step_contrast(error: Floats, step: int) -> Floats:
+    """Weights on the windows' residuals that estimate a step over the last of them, in units of its deviation."""
+    shape = np.zeros(len(error))
     shape[-step:] = 1
-    weights = np.linalg.solve(covariance, shape)
-    return float(np.mean((weights @ residual) ** 2) / (shape @ weights))
+    weights = np.linalg.solve(error, shape)
+    return np.asarray(weights / np.sqrt(shape @ weights))

@@ -1,0 +1,174 @@
+"""
+Rules that say which columns of a window drifted: ours, others' as their definitions say, and the best there can be.
+
+Each rule takes a stream and how many of its windows have come, and answers a flag for each column. Others' rules
+are computed here from the same binned counts; their packages aren't run (benchmarks/data does that).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import kolmogorov
+
+from benchmarks.drift_quality.streams import DAYS, MIDDLES, Stream
+from perennial.drift.calibration import Calibration, calibrate_columns
+from perennial.drift.check import check_columns
+from perennial.drift.distances import Binned, benjamini_hochberg
+from perennial.drift.effects import Span
+from perennial.drift.policy import DriftPolicy
+from perennial.drift.report import WindowEvidence
+from perennial.drift.scores import NumberCounts
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Rule = Callable[[Stream, int], Flags]
+
+LEVEL = 0.05
+STEP = MIDDLES[1] - MIDDLES[0]
+
+
+def _cumulative(counts: Floats) -> Floats:
+    return np.cumsum(counts, axis=-1) / counts.sum(axis=-1, keepdims=True)
+
+
+def _ks(left: Floats, right: Floats) -> Floats:
+    return np.abs(_cumulative(left) - _cumulative(right)).max(axis=-1)
+
+
+def _bh(p_values: Floats) -> Flags:
+    return benjamini_hochberg(p_values) <= LEVEL
+
+
+def ks_p_value(stream: Stream, window: int) -> Flags:
+    """KS test, p < 0.05 in each column (what most tools do when asked for KS)."""
+    reference, current = stream.reference.sum(axis=1), stream.windows[:, window - 1]
+    rows = 1 / (1 / reference.sum(axis=-1) + 1 / current.sum(axis=-1))
+    return kolmogorov(np.sqrt(rows) * _ks(reference, current)) < LEVEL
+
+
+def evidently_default(stream: Stream, window: int) -> Flags:
+    """Evidently's default: Wasserstein over the reference's deviation >= 0.1 above 1,000 rows, else KS p < 0.05."""
+    reference, current = stream.reference.sum(axis=1), stream.windows[:, window - 1]
+    if current.sum(axis=-1).max() <= 1000:
+        return ks_p_value(stream, window)
+    area = np.abs(_cumulative(reference) - _cumulative(current)).sum(axis=-1) * STEP
+    share = reference / reference.sum(axis=-1, keepdims=True)
+    mean = share @ MIDDLES
+    return area / np.sqrt(share @ MIDDLES**2 - mean**2) >= 0.1
+
+
+def nannyml_default(stream: Stream, window: int) -> Flags:
+    """NannyML's default: Jensen-Shannon above mean + 3 deviations of the reference's own chunks."""
+    reference = stream.reference.sum(axis=1)
+    own = np.stack([_js(reference, stream.reference[:, t]) for t in range(stream.scenario.batches)], axis=1)
+    return _js(reference, stream.windows[:, window - 1]) > own.mean(axis=1) + 3 * own.std(axis=1)
+
+
+def _js(left: Floats, right: Floats, width: int = 20) -> Floats:
+    starts = np.arange(0, left.shape[-1], width)
+    p, q = (np.add.reduceat(side, starts, axis=-1) for side in (left, right))
+    p, q = p / p.sum(axis=-1, keepdims=True), q / q.sum(axis=-1, keepdims=True)
+    middle = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        divergence = sum(np.nansum(np.where(s > 0, s * np.log2(s / middle), 0), axis=-1) for s in (p, q)) / 2
+    return np.sqrt(np.maximum(divergence, 0))
+
+
+def leave_one_out_ks(stream: Stream, window: int) -> Flags:
+    """KS over its leave-one-batch-out root mean square, ranked among all columns' batches, then BH."""
+    batches = stream.scenario.batches
+    reference = stream.reference.sum(axis=1)
+    own = np.stack(
+        [_ks(reference - stream.reference[:, t], stream.reference[:, t]) for t in range(batches)], axis=1
+    )
+    squares = (own**2).sum(axis=1)
+    usual = own / np.sqrt((squares[:, None] - own**2) / (batches - 1))
+    ratio = _ks(reference, stream.windows[:, window - 1]) / np.sqrt(squares / batches)
+    return _bh((1 + (usual.ravel() >= ratio[:, None]).sum(axis=1)) / (usual.size + 1))
+
+
+def oracle(stream: Stream, window: int) -> Flags:
+    """
+    The most that can be had: batch means predicted from the reference's by one who knows every parameter.
+
+    Best linear prediction with the true correlation, season and size, unknown long-run mean, a step over the last
+    one or (with two windows) one or both of them; BH at the same level.
+    """
+    scenario = stream.scenario
+    known, total = scenario.batches, scenario.batches + window
+    time = np.arange(total)
+    same_day = (time[:, None] - time) % DAYS == 0
+    correlation = scenario.rho ** np.abs(time[:, None] - time)
+    means = (stream.counts @ MIDDLES / stream.counts.sum(axis=-1))[:, :total]
+    p_values = []
+    for tau, mean in zip(stream.taus, means, strict=True):
+        covariance = tau**2 * correlation + scenario.season**2 * same_day + np.eye(total) / scenario.rows
+        p_values.append(_oracle_p_value(covariance, mean, known))
+    return _bh(np.array(p_values))
+
+
+def _oracle_p_value(covariance: Floats, mean: Floats, known: int) -> float:
+    inverse = np.linalg.inv(covariance)
+    tests = []
+    for step in range(1, len(mean) - known + 1):
+        design = np.ones((len(mean), 2))
+        design[:-step, 1] = 0
+        information = design.T @ inverse @ design
+        estimate = np.linalg.solve(information, design.T @ inverse @ mean)
+        tests.append(abs(estimate[1]) / np.sqrt(np.linalg.inv(information)[1, 1]))
+    shares = (1.0,) if len(tests) == 1 else (0.5, 0.5)
+    return float(min(2 * stats.norm.sf(test) / share for test, share in zip(tests, shares, strict=True)))
+
+
+class Ours:
+    """Perennial's check, at a budget of one false alarm in twenty checks."""
+
+    def __init__(self, *, seasons: bool = True, adjacent: bool = True) -> None:
+        self.policy = DriftPolicy(checks_per_year=20, alarms_per_year=1)
+        self.seasons, self.adjacent = seasons, adjacent
+        self._calibrated: tuple[int, Calibration] | None = None
+
+    def __call__(self, stream: Stream, window: int) -> Flags:
+        """Flags of the check of the last of the first `window` windows, with those before as history."""
+        history: list[WindowEvidence] = []
+        calibration = self._calibration(stream)
+        reference = self._columns(stream.reference.sum(axis=1))
+        flags = np.zeros(stream.scenario.columns, bool)
+        for place in range(window):
+            position = stream.scenario.batches + place
+            report = check_columns(
+                reference,
+                self._columns(stream.windows[:, place]),
+                calibration=calibration,
+                policy=self.policy,
+                history=history,
+                positions=(float(position),) if self.adjacent else None,
+                seasons=(self._season(stream, position),),
+            )
+            history.append(report.evidence)
+            flags = np.array([f"{c}" in report.drifted_columns for c in range(stream.scenario.columns)])
+        return flags
+
+    def _season(self, stream: Stream, position: int) -> str:
+        return stream.scenario.label(position) if self.seasons else ""
+
+    def _calibration(self, stream: Stream) -> Calibration:
+        """Of the stream's reference; kept while the same reference comes again."""
+        key = hash(stream.reference[:, 0].tobytes())
+        if self._calibrated is None or self._calibrated[0] != key:
+            batches = [self._columns(stream.reference[:, t]) for t in range(stream.scenario.batches)]
+            spans = [
+                Span((float(t),), (self._season(stream, t),), stream.scenario.rows) for t in range(len(batches))
+            ]
+            self._calibrated = key, calibrate_columns(batches, spans, policy=self.policy)
+        return self._calibrated[1]
+
+    @staticmethod
+    def _columns(counts: Floats) -> dict[str, NumberCounts]:
+        columns = {}
+        for place, column in enumerate(counts):
+            held = np.flatnonzero(column)
+            columns[f"{place}"] = NumberCounts(Binned(MIDDLES[held], column[held]), 0)
+        return columns
