@@ -11,6 +11,7 @@ PLUGINS = (
     "localcloud.services",
     "localcloud.permissions",
     "localcloud.lambdas",
+    "localcloud.states",
     "localcloud.cloudwatch",
     "localcloud.sagemaker",
 )
