@@ -185,7 +185,7 @@ def lambda_handler[S: Settings, R](
 
 def each_message[S: Settings](
     event: Any, shell: Shell[S], process: Callable[[str], None]
-) -> PartialItemFailureResponse:
+) -> dict[str, Any]:
     """
     Gives every SQS message's body to `process`; answers which ones must come again.
 

@@ -14,6 +14,7 @@ Every error that Perennial raises, in one tree.
     ├── ArtifactChanged        an artifact's digest is not the one that was approved
     ├── EndpointBusy           the endpoint is Updating: try again
     ├── EndpointDiverged       the endpoint is not what the rollout believes it to be
+    ├── SmokeTestFailed        the challenger doesn't answer as its evaluation did
     ├── ApprovalRefused        a replayed, self-made or outdated approval
     ├── LedgerBroken           the chain of records doesn't verify; says where
     └── EnvironmentLacking     something the machine or the account lacks; says what to install or allow
@@ -40,6 +41,7 @@ __all__ = [
     "LoopUnknown",
     "PerennialError",
     "ProfileMismatch",
+    "SmokeTestFailed",
 ]
 
 
@@ -97,6 +99,10 @@ class EndpointBusy(PerennialError):
 
 class EndpointDiverged(PerennialError):
     """The endpoint's configuration or weights are not what the rollout set."""
+
+
+class SmokeTestFailed(PerennialError):
+    """The challenger's answers to the evaluation's own rows are missing, late or different."""
 
 
 class ApprovalRefused(PerennialError):

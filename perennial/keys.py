@@ -8,6 +8,7 @@ lands. Object keys given by producers are opaque text: they are hashed, never us
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Final
 
 __all__ = [
@@ -30,9 +31,11 @@ __all__ = [
     "labels_item",
     "labels_partition",
     "landing_item",
+    "ledger_head_item",
     "ledger_item",
     "ledger_key",
     "ledger_partition",
+    "ledger_receipt_item",
     "live_item",
     "lock_item",
     "model_item",
@@ -51,6 +54,9 @@ __all__ = [
     "score_item",
     "scores_partition",
     "short_id",
+    "sortable",
+    "timeline_item",
+    "timeline_partition",
     "trigger_item",
 ]
 
@@ -78,6 +84,17 @@ def short_id(*parts: str) -> str:
 def content_digest(data: bytes) -> str:
     """SHA-256 of a whole object in hex: a batch's identity."""
     return hashlib.sha256(data).hexdigest()
+
+
+def sortable(moment: datetime) -> str:
+    """
+    A moment as text that sorts as time does; for sort keys.
+
+    >>> from datetime import UTC
+    >>> sortable(datetime(2026, 1, 2, tzinfo=UTC))
+    '2026-01-02T00:00:00.000000Z'
+    """
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 # --- S3, lake bucket -------------------------------------------------------------------------------------------
@@ -164,6 +181,16 @@ def batches_partition(loop: str) -> str:
 def batch_item(loop: str, batch_id: str) -> TableKey:
     """One batch: what it held, where its parts are, whether it was accepted."""
     return _item(batches_partition(loop), batch_id)
+
+
+def timeline_partition(loop: str) -> str:
+    """Accepted batches in the order of their newest event, so that the latest window is read without a scan."""
+    return f"{loop}#timeline"
+
+
+def timeline_item(loop: str, last_event_at: datetime, batch_id: str) -> TableKey:
+    """One accepted batch's place in time, with what a window needs of it."""
+    return _item(timeline_partition(loop), f"{sortable(last_event_at)}#{batch_id}")
 
 
 def landing_item(loop: str, bucket: str, key: str, version_id: str) -> TableKey:
@@ -269,3 +296,13 @@ def ledger_partition(loop: str) -> str:
 def ledger_item(loop: str, sequence: int) -> TableKey:
     """One ledger entry: claims its sequence number by a conditional write."""
     return _item(ledger_partition(loop), f"{sequence:012d}")
+
+
+def ledger_receipt_item(loop: str, entry_id: str) -> TableKey:
+    """Which sequence number an event got: written together with the entry, so that no event gets two."""
+    return _item(f"{loop}#ledger-receipts", entry_id)
+
+
+def ledger_head_item(loop: str) -> TableKey:
+    """The ledger's newest entry: sequence and digest."""
+    return _item(f"{loop}#state", "ledger")

@@ -8,7 +8,7 @@ believes that somebody else won.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -177,6 +177,30 @@ class Catalog:
             )
         except ClientError as error:
             if not condition_failed(error):
+                raise
+            return False
+        return True
+
+    def put_all_new(self, items: Sequence[tuple[TableKey, Mapping[str, Any]]]) -> bool:
+        """
+        Writes several items that must not exist yet, all or none; False where one of them is there.
+
+        It doesn't tell a lost acknowledgement: whoever calls looks at what stands.
+        """
+        puts = [
+            {
+                "Put": {
+                    "TableName": self.table,
+                    "Item": _wire({**item, **key}),
+                    "ConditionExpression": "attribute_not_exists(pk)",
+                }
+            }
+            for key, item in items
+        ]
+        try:
+            self.dynamodb.transact_write_items(TransactItems=puts)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "TransactionCanceledException":
                 raise
             return False
         return True
