@@ -14,9 +14,9 @@ from scipy.special import kolmogorov
 
 from benchmarks.drift_quality.streams import DAYS, MIDDLES, Stream
 from perennial.drift.calibration import Calibration, calibrate_columns
-from perennial.drift.check import check_columns
 from perennial.drift.distances import Binned, benjamini_hochberg
 from perennial.drift.effects import Span
+from perennial.drift.judge import check_columns
 from perennial.drift.policy import DriftPolicy
 from perennial.drift.report import WindowEvidence
 from perennial.drift.scores import NumberCounts
@@ -80,9 +80,7 @@ def leave_one_out_ks(stream: Stream, window: int) -> Flags:
     """KS over its leave-one-batch-out root mean square, ranked among all columns' batches, then BH."""
     batches = stream.scenario.batches
     reference = stream.reference.sum(axis=1)
-    own = np.stack(
-        [_ks(reference - stream.reference[:, t], stream.reference[:, t]) for t in range(batches)], axis=1
-    )
+    own = np.stack([_ks(reference - stream.reference[:, t], stream.reference[:, t]) for t in range(batches)], axis=1)
     squares = (own**2).sum(axis=1)
     usual = own / np.sqrt((squares[:, None] - own**2) / (batches - 1))
     ratio = _ks(reference, stream.windows[:, window - 1]) / np.sqrt(squares / batches)
@@ -159,9 +157,7 @@ class Ours:
         key = hash(stream.reference[:, 0].tobytes())
         if self._calibrated is None or self._calibrated[0] != key:
             batches = [self._columns(stream.reference[:, t]) for t in range(stream.scenario.batches)]
-            spans = [
-                Span((float(t),), (self._season(stream, t),), stream.scenario.rows) for t in range(len(batches))
-            ]
+            spans = [Span((float(t),), (self._season(stream, t),), stream.scenario.rows) for t in range(len(batches))]
             self._calibrated = key, calibrate_columns(batches, spans, policy=self.policy)
         return self._calibrated[1]
 

@@ -1,9 +1,17 @@
-"""Drift: whether a window differs from the reference by more than batches of the reference differ among themselves."""
+"""
+Drift: whether a window differs from the reference by more than batches of the reference differ among themselves.
 
-from perennial.drift.calibration import Calibration, calibrate_columns
-from perennial.drift.check import check_columns
-from perennial.drift.policy import DriftPolicy
-from perennial.drift.report import ColumnDrift, DriftReport, WindowEvidence
+Names are loaded when first used: who only reads a policy needs neither numpy nor pyarrow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from perennial.drift.calibration import Calibration
+    from perennial.drift.check import calibrate, check, choose_reference
+    from perennial.drift.policy import DriftPolicy, policy_for
+    from perennial.drift.report import ColumnDrift, DriftReport, WindowEvidence
 
 __all__ = [
     "Calibration",
@@ -11,6 +19,28 @@ __all__ = [
     "DriftPolicy",
     "DriftReport",
     "WindowEvidence",
-    "calibrate_columns",
-    "check_columns",
+    "calibrate",
+    "check",
+    "choose_reference",
+    "policy_for",
 ]
+
+_HOMES = {
+    "Calibration": "calibration",
+    "ColumnDrift": "report",
+    "DriftPolicy": "policy",
+    "DriftReport": "report",
+    "WindowEvidence": "report",
+    "calibrate": "check",
+    "check": "check",
+    "choose_reference": "check",
+    "policy_for": "policy",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -9,28 +9,30 @@ as a handful of scores a column.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perennial.drift.distances import Binned
 from perennial.drift.effects import FittedSeries, Span, Structure, fit_series
+from perennial.drift.places import NO_RESOLUTION, Resolution
 from perennial.drift.policy import DriftPolicy
 from perennial.drift.scores import (
     CategoryCounts,
     CategoryScorer,
+    ColumnCounts,
     NumberCounts,
     NumberScorer,
+    Scorer,
     build_scorer,
     share_score,
 )
 from perennial.errors import CalibrationImpossible
 
-__all__ = ["Calibration", "ColumnCalibration", "ColumnCounts", "calibrate_columns", "merge_columns"]
+__all__ = ["Calibration", "ColumnCalibration", "calibrate_columns", "merge_columns"]
 
 Floats = NDArray[np.float64]
-ColumnCounts = NumberCounts | CategoryCounts
-Scorer = NumberScorer | CategoryScorer
 
 MOST_BATCHES = 120
 VERSION = 1
@@ -63,7 +65,10 @@ class Calibration:
     batches: int
     sufficient: bool
     reason: str
-    cadence_seconds: float | None
+    cadence_seconds: float | None = None
+    origin: datetime | None = None
+    resolution: Resolution = NO_RESOLUTION
+    window_batches: int = 1
 
     @property
     def checks_per_year(self) -> float | None:
@@ -86,6 +91,9 @@ class Calibration:
             "sufficient": self.sufficient,
             "reason": self.reason,
             "cadence_seconds": self.cadence_seconds,
+            "origin": self.origin.isoformat() if self.origin else None,
+            "resolution": asdict(self.resolution),
+            "window_batches": self.window_batches,
             "spans": [asdict(span) for span in self.spans],
             "columns": {name: _column_to_dict(column) for name, column in self.columns.items()},
         }
@@ -101,7 +109,17 @@ class Calibration:
             )
         spans = tuple(Span(tuple(s["positions"]), tuple(s["seasons"]), s["rows"]) for s in body["spans"])
         columns = {name: _column_from_dict(column) for name, column in body["columns"].items()}
-        return cls(columns, spans, body["batches"], body["sufficient"], body["reason"], body["cadence_seconds"])
+        return cls(
+            columns=columns,
+            spans=spans,
+            batches=body["batches"],
+            sufficient=body["sufficient"],
+            reason=body["reason"],
+            cadence_seconds=body["cadence_seconds"],
+            origin=datetime.fromisoformat(body["origin"]) if body["origin"] else None,
+            resolution=Resolution(**body["resolution"]),
+            window_batches=body["window_batches"],
+        )
 
 
 def _column_to_dict(column: ColumnCalibration) -> dict[str, object]:
@@ -189,12 +207,15 @@ def calibrate_columns(
     *,
     policy: DriftPolicy,
     cadence_seconds: float | None = None,
+    origin: datetime | None = None,
+    resolution: Resolution = NO_RESOLUTION,
+    window_batches: int = 1,
 ) -> Calibration:
     """Learn from the columns of each batch, in the order of time."""
     kept, spans = batches[-MOST_BATCHES:], tuple(spans)[-MOST_BATCHES:]
     if len(kept) < 3:
         reason = f"{len(batches)} reference batches say nothing of how batches differ"
-        return Calibration({}, spans, len(batches), False, _too_few(reason, policy), cadence_seconds)
+        return Calibration({}, spans, len(batches), False, _too_few(reason, policy))
     names = [name for name in kept[-1] if all(name in batch for batch in kept)]
     read = {name: _read_column([batch[name] for batch in kept]) for name in names}
     fitted = _fit_aspects({name: column.series for name, column in read.items()}, spans)
@@ -214,7 +235,9 @@ def calibrate_columns(
     reason = f"calibrated on {len(batches)} reference batches"
     if not sufficient:
         reason = _too_few(f"only {len(batches)} reference batches", policy)
-    return Calibration(columns, spans, len(batches), sufficient, reason, cadence_seconds)
+    return Calibration(
+        columns, spans, len(batches), sufficient, reason, cadence_seconds, origin, resolution, window_batches
+    )
 
 
 def _too_few(found: str, policy: DriftPolicy) -> str:

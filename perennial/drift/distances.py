@@ -42,7 +42,8 @@ class Binned:
     def of(cls, values: ArrayLike, counts: ArrayLike) -> Self:
         """Sort the bins, add up equal ones and leave the empty ones out."""
         places, inverse = np.unique(np.asarray(values, float), return_inverse=True)
-        summed = np.bincount(inverse.ravel(), weights=np.asarray(counts, float), minlength=len(places))
+        weights = np.asarray(counts, float)
+        summed = np.bincount(inverse.ravel(), weights=weights, minlength=len(places)).astype(float)
         return cls(places[summed > 0], summed[summed > 0])
 
     @property
@@ -199,7 +200,9 @@ def benjamini_hochberg(p_values: Sequence[float] | Floats) -> Floats:
     return adjusted
 
 
-def aligned_categories(reference: Mapping[str, int], current: Mapping[str, int]) -> tuple[list[str], Floats, Floats]:
+def aligned_categories(
+    reference: Mapping[str, float], current: Mapping[str, float]
+) -> tuple[list[str], Floats, Floats]:
     """The categories of both sides and each side's rows in them."""
     names = sorted(set(reference) | set(current))
     left = np.array([reference.get(name, 0) for name in names], float)

@@ -99,7 +99,8 @@ def _structures(
     kept = np.flatnonzero(weights >= min(FORGETTABLE, weights.max()))
     total = weights[kept].sum()
     return tuple(
-        Structure(*grid[i], float(weights[i] / total), float(variances[i]), float(df[i])) for i in kept
+        Structure(grid[i][0], grid[i][1], float(weights[i] / total), float(variances[i]), float(df[i]))
+        for i in kept.tolist()
     )
 
 
@@ -132,7 +133,7 @@ def _effective_dimensions(part: Floats) -> float:
 
 
 def _noise_levels(series: Sequence[Floats], spans: Sequence[Span]) -> Floats:
-    """Share of each column's variance that is sampling, at the nearest of a few levels; columns lean on their median."""
+    """Share of each column's variance that is sampling, at the nearest of a few levels; columns lean on the median."""
     variances = np.array([np.mean(np.var(part, axis=0, ddof=1)) for part in series])
     usual = float(np.median(variances))
     leaned = (variances * (len(spans) - 1) + usual * 4) / (len(spans) + 3)
@@ -147,7 +148,7 @@ def _operator(spans: Sequence[Span]) -> tuple[Floats, Floats, NDArray[np.str_], 
     seasons = np.array([season for span in spans for season in span.seasons])
     owner = np.repeat(np.arange(len(spans)), [len(span.positions) for span in spans])
     average = np.zeros((len(spans), len(positions)))
-    average[owner, np.arange(len(positions))] = 1 / np.array([len(spans[i].positions) for i in owner])
+    average[owner, np.arange(len(positions))] = 1 / np.array([len(spans[i].positions) for i in owner.tolist()])
     rows = np.array([span.rows for span in spans], float)
     return average, positions, seasons, rows
 
@@ -181,7 +182,7 @@ def _likelihoods(
         columns = np.flatnonzero(noise == level)
         for point, (rho, share) in enumerate(grid):
             projection, penalty = _projection(_covariance(spans, usual_rows, rho, share, float(level)))
-            for column in columns:
+            for column in columns.tolist():
                 part = series[column]
                 squares = float(np.sum(part * (projection @ part))) / part.shape[1]
                 squares = max(squares, 1e-300)
@@ -258,6 +259,7 @@ def step_p_values(
     spans: Sequence[Span],
     window_spans: Sequence[Span],
     steps: Sequence[int],
+    placed: bool = True,
 ) -> Floats:
     """
     For each column, how surprising a step over the last 1, 2, ... windows would be if nothing had drifted.
@@ -268,6 +270,8 @@ def step_p_values(
         Scores of the reference's batches and of the windows since, oldest first; one array per column.
     steps
         How many of the last windows the step covers: one test for each.
+    placed
+        Whether the windows' places in time are known, so that earlier windows may predict later ones.
 
     Returns
     -------
@@ -280,7 +284,7 @@ def step_p_values(
     for (rho, share, noise), members in users.items():
         covariance = _covariance([*spans, *window_spans], usual_rows, rho, share, noise)
         weights, error = _prediction(covariance, len(spans))
-        contrasts = [_step_contrast(error, step) for step in steps]
+        contrasts = [_step_contrast(error, step, placed) for step in steps]
         for column, structure in members:
             residual = windows[column] - weights @ reference[column]
             for place, contrast in enumerate(contrasts):
@@ -304,7 +308,7 @@ def _users(fitted: Sequence[FittedSeries]) -> dict[tuple[float, float, float], l
 
 
 def _prediction(covariance: Floats, known: int) -> tuple[Floats, Floats]:
-    """Weights that predict what follows from the first `known` spans with an unknown mean, and the error's covariance."""
+    """Weights on the first `known` spans that predict what follows, the mean unknown, and the error's covariance."""
     old = covariance[:known, :known] + 1e-9 * np.eye(known)
     cross, new = covariance[known:, :known], covariance[known:, known:]
     inverse = np.linalg.inv(old)
@@ -316,9 +320,9 @@ def _prediction(covariance: Floats, known: int) -> tuple[Floats, Floats]:
     return weights_with_mean, (error + error.T) / 2
 
 
-def _step_contrast(error: Floats, step: int) -> Floats:
+def _step_contrast(error: Floats, step: int, placed: bool) -> Floats:
     """Weights on the windows' residuals that estimate a step over the last of them, in units of its deviation."""
     shape = np.zeros(len(error))
     shape[-step:] = 1
-    weights = np.linalg.solve(error, shape)
-    return np.asarray(weights / np.sqrt(shape @ weights))
+    weights = np.linalg.solve(error + 1e-12 * np.eye(len(error)), shape) if placed else shape
+    return np.asarray(weights / np.sqrt(weights @ error @ weights))

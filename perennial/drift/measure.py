@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.drift.distances import (
     aligned_categories,
@@ -15,7 +16,9 @@ from perennial.drift.distances import (
     total_variation,
     wasserstein,
 )
-from perennial.drift.scores import CategoryCounts, CategoryScorer, NumberCounts, NumberScorer
+from perennial.drift.scores import CategoryCounts, CategoryScorer, ColumnCounts, NumberCounts, NumberScorer, Scorer
+
+Floats = NDArray[np.float64]
 
 __all__ = ["Measured", "measure_column", "sentence"]
 
@@ -56,9 +59,9 @@ class Measured:
 
 
 def measure_column(
-    reference: NumberCounts | CategoryCounts,
-    window: NumberCounts | CategoryCounts,
-    scorer: NumberScorer | CategoryScorer,
+    reference: ColumnCounts,
+    window: ColumnCounts,
+    scorer: Scorer,
 ) -> Measured:
     """All effect sizes of `window` against `reference`."""
     null_rates = (_null_rate(reference), _null_rate(window))
@@ -72,7 +75,7 @@ def measure_column(
     return _measure_category(reference, window, scorer, null_rates, null_p)
 
 
-def _null_rate(column: NumberCounts | CategoryCounts) -> float:
+def _null_rate(column: ColumnCounts) -> float:
     return column.nulls / column.rows if column.rows else 0.0
 
 
@@ -88,7 +91,7 @@ def _measure_number(
     spread = old.spread
     moved = wasserstein(old, new)
     fine = scorer.groups(old), scorer.groups(new)
-    coarse = np.bincount(scorer.coarse, fine[0]), np.bincount(scorer.coarse, fine[1])
+    coarse = scorer.coarse_groups(old), scorer.coarse_groups(new)
     return Measured(
         kind="number",
         ks=_finite(ks),
@@ -128,7 +131,7 @@ def _measure_category(
     null_p: float,
 ) -> Measured:
     old, new = scorer.groups(reference), scorer.groups(window)
-    names, left, right = aligned_categories(dict(reference.counts), dict(window.counts))
+    names, left, right = aligned_categories(reference.counts, window.counts)
     left, right = np.append(left, reference.unlisted), np.append(right, window.unlisted)
     unseen = float(right[:-1][left[:-1] == 0].sum()) / window.rows if window.rows else 0.0
     return Measured(
@@ -147,7 +150,7 @@ def _measure_category(
     )
 
 
-def _how_categories_moved(names: list[str], left: np.ndarray, right: np.ndarray) -> str:
+def _how_categories_moved(names: list[str], left: Floats, right: Floats) -> str:
     if not left.sum() or not right.sum() or not names:
         return "has no values on one side"
     old, new = left / left.sum(), right / right.sum()
@@ -168,7 +171,9 @@ def sentence(name: str, measured: Measured, aspect: str, usual: float | None, ba
     One line for a person: what moved, by how much, and how that compares with what is usual.
     """
     if aspect == "nulls":
-        change = f"{name} has nulls in {measured.null_rates[1]:.1%} of rows, {measured.null_rates[0]:.1%} in the reference"
+        change = (
+            f"{name} has nulls in {measured.null_rates[1]:.1%} of rows, {measured.null_rates[0]:.1%} in the reference"
+        )
         size = abs(measured.null_rate_change)
     elif aspect == "novelty":
         change = f"{name} has categories that the reference lacks in {measured.new_category_share:.1%} of rows"
@@ -179,7 +184,9 @@ def sentence(name: str, measured: Measured, aspect: str, usual: float | None, ba
         change = f"{name} {measured.moved}, {label} {size:.2f}"
     if usual is None:
         return change
-    return f"{change}, {_compare(size, usual)} {batches} reference batches differ among themselves (at most {usual:.2f})"
+    return (
+        f"{change}, {_compare(size, usual)} {batches} reference batches differ among themselves (at most {usual:.2f})"
+    )
 
 
 def _compare(size: float, usual: float) -> str:

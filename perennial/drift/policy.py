@@ -1,11 +1,14 @@
 """What a user states about drift: a budget of false alarms, and what is too small to matter."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["DriftPolicy", "Season"]
+if TYPE_CHECKING:
+    from perennial.contract import Contract
+
+__all__ = ["DriftPolicy", "Season", "policy_for"]
 
 Season = Literal["none", "hour", "weekday", "month"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -39,6 +42,9 @@ class DriftPolicy(BaseModel):
     weights: Mapping[str, float] = Field(
         default_factory=dict, description="share of the false-alarm budget by column; 0 leaves a column out"
     )
+    floors: Mapping[str, float] = Field(
+        default_factory=dict, description="smallest effect that counts by column, where it isn't min_effect"
+    )
     fallback_ks: Share = Field(0.1, description="KS that counts as drift while nothing is calibrated")
     fallback_share: Share = Field(0.1, description="share of rows in other categories that counts while uncalibrated")
     fallback_null: Share = Field(0.05, description="change of the null rate that counts while uncalibrated")
@@ -47,3 +53,27 @@ class DriftPolicy(BaseModel):
         """Share of checks that may raise a false alarm, given how many there are in a year (None: not known)."""
         checks = self.checks_per_year or checks_per_year
         return min(self.alarm_fdr, self.alarms_per_year / checks) if checks else self.alarm_fdr
+
+    def floor(self, column: str) -> float:
+        """Smallest effect that counts in a column."""
+        return self.floors.get(column, self.min_effect)
+
+
+def policy_for(contract: "Contract", policy: DriftPolicy) -> DriftPolicy:
+    """
+    The policy with what the contract says of each column: its weight, its floor, and whether it takes part.
+
+    What the policy says itself of a column goes before.
+    """
+    weights: dict[str, float] = {}
+    floors: dict[str, float] = {}
+    for name, column in contract.columns.items():
+        settings = column.drift
+        if settings is False:
+            weights[name] = 0.0
+            continue
+        if settings.weight != 1.0:
+            weights[name] = settings.weight
+        if settings.floor is not None:
+            floors[name] = settings.floor
+    return policy.model_copy(update={"weights": weights | dict(policy.weights), "floors": floors | dict(policy.floors)})

@@ -17,8 +17,10 @@ from perennial.drift.tails import normal_quantile
 __all__ = [
     "CategoryCounts",
     "CategoryScorer",
+    "ColumnCounts",
     "NumberCounts",
     "NumberScorer",
+    "Scorer",
     "Scores",
     "build_scorer",
     "share_score",
@@ -85,11 +87,11 @@ class NumberScorer:
     def groups(self, binned: Binned) -> Floats:
         """Rows in each fine group."""
         places = np.searchsorted(self.bounds, binned.values, side="right")
-        return np.bincount(places, weights=binned.counts, minlength=len(self.marks))
+        return np.bincount(places, weights=binned.counts, minlength=len(self.marks)).astype(float)
 
     def coarse_groups(self, binned: Binned) -> Floats:
         """Rows in each of about ten groups of equal reference rows."""
-        return np.bincount(self.coarse, weights=self.groups(binned))
+        return np.bincount(self.coarse, weights=self.groups(binned)).astype(float)
 
     def score(self, column: NumberCounts) -> Scores:
         """Location, scale and shape as far as the column has them, and nulls; nan where there are no values."""
@@ -131,7 +133,11 @@ class CategoryScorer:
         }
 
 
-def build_scorer(reference: NumberCounts | CategoryCounts) -> NumberScorer | CategoryScorer:
+ColumnCounts = NumberCounts | CategoryCounts
+Scorer = NumberScorer | CategoryScorer
+
+
+def build_scorer(reference: ColumnCounts) -> Scorer:
     """The scorer that reads a column's batches through its reference."""
     if isinstance(reference, CategoryCounts):
         return _category_scorer(reference)

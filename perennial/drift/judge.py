@@ -1,0 +1,360 @@
+"""
+One drift check: window against reference, judged by how batches of the reference differ among themselves.
+
+Each aspect of a column (location, scale, shape, mix of categories, nulls, new categories) gets a p-value from the
+random-effects model of `perennial.drift.effects`, for a change in this window and for one that began some windows
+ago. A fixed share of the column's budget belongs to each (most to location and mix, where most drift shows): the
+column's p-value is the smallest of them after that weighting. Columns are then adjusted after Benjamini and
+Hochberg. The check alarms when the smallest adjusted value is below the level that follows from the budget; given
+an alarm, all columns below `warn_fdr` are named.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.drift.calibration import Calibration
+from perennial.drift.distances import benjamini_hochberg
+from perennial.drift.effects import Span, step_p_values
+from perennial.drift.measure import Measured, measure_column, sentence
+from perennial.drift.policy import DriftPolicy
+from perennial.drift.report import ColumnDrift, DriftReport, Verdict, WindowEvidence
+from perennial.drift.scores import CategoryCounts, ColumnCounts, Scorer, build_scorer, share_score
+
+__all__ = ["check_columns"]
+
+Floats = NDArray[np.float64]
+
+ASPECT_SHARES = {
+    "location": 0.86,
+    "scale": 0.06,
+    "shape": 0.04,
+    "shares": 0.91,
+    "nulls": 0.04,
+    "novelty": 0.05,
+}
+THIS_WINDOW_SHARE = 0.4
+STEPS = (1, 2, 4, 8)
+FAR = 1e6
+"""Place in time of windows whose distance from the reference isn't known: so far that nothing is correlated."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """The strongest aspect of one column: its p-value, and over how many of the last windows it shows best."""
+
+    p_value: float
+    aspect: str
+    step: int
+
+
+def check_columns(
+    reference: Mapping[str, ColumnCounts],
+    window: Mapping[str, ColumnCounts],
+    *,
+    calibration: Calibration | None,
+    policy: DriftPolicy,
+    weights: Mapping[str, float] | None = None,
+    history: Sequence[WindowEvidence] = (),
+    now: datetime | None = None,
+    positions: Sequence[float] | None = None,
+    seasons: Sequence[str] = ("",),
+    scored: Mapping[str, ColumnCounts] | None = None,
+) -> DriftReport:
+    """
+    The check of `perennial.drift.check`, on columns.
+
+    Parameters
+    ----------
+    reference, window
+        Columns at one resolution.
+    positions, seasons
+        Place in time and season of each batch of the window; positions None where they aren't known.
+    scored
+        The window at the calibration's resolution, where that is another one.
+    """
+    weights = policy.weights if weights is None else weights
+    scored = window if scored is None else scored
+    usable = calibration if calibration is not None and calibration.sufficient else None
+    shared = [
+        name
+        for name in reference
+        if name in window and isinstance(window[name], type(reference[name])) and weights.get(name, 1.0) > 0
+    ]
+    scorers = {name: _scorer(name, reference[name], calibration) for name in shared}
+    measured = {name: measure_column(reference[name], window[name], scorers[name]) for name in shared}
+    evidence = WindowEvidence(
+        at=now,
+        rows=int(max((column.rows for column in window.values()), default=0)),
+        positions=tuple(positions) if positions is not None else None,
+        seasons=tuple(seasons),
+        scores={name: _scores(name, scored[name], scorers[name], usable) for name in shared} if usable else {},
+    )
+    level = policy.alarm_level(calibration.checks_per_year if calibration else None)
+    if evidence.rows < policy.min_rows:
+        reason = f"the window must have at least {policy.min_rows} rows. Got {evidence.rows} instead"
+        return _inconclusive(reason, usable is not None, level, evidence)
+    if not shared:
+        reason = "no column of the window is of the same name and type in the reference"
+        return _inconclusive(reason, usable is not None, level, evidence)
+    if usable:
+        found = _calibrated_evidence(shared, measured, usable, [*history, evidence], policy)
+    else:
+        found = {name: _uncalibrated_evidence(name, measured[name], calibration, policy) for name in shared}
+    return _judge(measured, found, usable, calibration, policy, weights, [*history, evidence], level)
+
+
+def _inconclusive(reason: str, calibrated: bool, level: float, evidence: WindowEvidence) -> DriftReport:
+    return DriftReport(
+        verdict="inconclusive",
+        columns=(),
+        reasons=(reason,),
+        calibrated=calibrated,
+        alarm_level=level,
+        evidence=evidence,
+    )
+
+
+def _scorer(name: str, reference: ColumnCounts, calibration: Calibration | None) -> Scorer:
+    if calibration is not None and name in calibration.columns:
+        return calibration.columns[name].scorer
+    return build_scorer(reference)
+
+
+def _scores(name: str, column: ColumnCounts, scorer: Scorer, calibration: Calibration) -> dict[str, tuple[float, ...]]:
+    """Scores of a window's column, those of it that can be told: a column of nulls has no location."""
+    scores = scorer.score(column)  # type: ignore[arg-type]
+    told = {aspect: tuple(value.tolist()) for aspect, value in scores.items() if not np.isnan(value).any()}
+    if isinstance(column, CategoryCounts) and name in calibration.columns:
+        told["novelty"] = (share_score(_unseen(column, calibration.columns[name].known), 1.0),)
+    return told
+
+
+def _unseen(column: CategoryCounts, known: frozenset[str]) -> float:
+    rows = column.rows
+    return sum(count for name, count in column.counts.items() if name not in known) / rows if rows else 0.0
+
+
+def _calibrated_evidence(
+    names: Sequence[str],
+    measured: Mapping[str, Measured],
+    calibration: Calibration,
+    windows: Sequence[WindowEvidence],
+    policy: DriftPolicy,
+) -> dict[str, _Evidence]:
+    """The strongest aspect of each column by the random-effects model."""
+    windows = windows[-max(STEPS) :]
+    spans = _window_spans(windows)
+    best = {name: _Evidence(1.0, "location" if measured[name].kind == "number" else "shares", 1) for name in names}
+    for aspect, share in ASPECT_SHARES.items():
+        tested = [
+            name
+            for name in names
+            if name in calibration.columns
+            and aspect in calibration.columns[name].fitted
+            and aspect in windows[-1].scores[name]
+            and _effect(name, aspect, measured[name], calibration) >= policy.floor(name)
+        ]
+        first = _first_complete(tested, aspect, windows)
+        p_values, steps = _aspect_p_values(tested, aspect, calibration, windows[first:], spans[first:])
+        for name, row in zip(tested, p_values, strict=True):
+            weighted = row / (share * _step_shares(len(steps)))
+            place = int(np.argmin(weighted))
+            if weighted[place] < best[name].p_value:
+                best[name] = _Evidence(float(weighted[place]), aspect, steps[place])
+    return best
+
+
+def _effect(name: str, aspect: str, measured: Measured, calibration: Calibration) -> float:
+    usual = calibration.columns[name].usual_novelty if aspect == "novelty" else 0.0
+    return measured.effect_of(aspect) - usual
+
+
+def _first_complete(names: Sequence[str], aspect: str, windows: Sequence[WindowEvidence]) -> int:
+    """Index of the oldest window from which on every window has this aspect of every column."""
+    first = len(windows) - 1
+    while first and all(aspect in windows[first - 1].scores.get(name, {}) for name in names):
+        first -= 1
+    return first
+
+
+def _window_spans(windows: Sequence[WindowEvidence]) -> list[Span]:
+    known = all(window.positions is not None for window in windows)
+    spans = []
+    for place, window in enumerate(windows):
+        if known and window.positions is not None:
+            positions = window.positions
+        else:
+            positions = tuple(FAR + place + batch for batch in range(len(window.seasons)))
+        spans.append(Span(positions, window.seasons, window.rows))
+    return spans
+
+
+def _aspect_p_values(
+    names: Sequence[str],
+    aspect: str,
+    calibration: Calibration,
+    windows: Sequence[WindowEvidence],
+    spans: Sequence[Span],
+) -> tuple[Floats, tuple[int, ...]]:
+    steps = tuple(step for step in STEPS if step <= len(windows))
+    if not names:
+        return np.zeros((0, len(steps))), steps
+    columns = [calibration.columns[name] for name in names]
+    p_values = step_p_values(
+        fitted=[column.fitted[aspect] for column in columns],
+        reference=[column.series[aspect] for column in columns],
+        windows=[np.array([window.scores[name][aspect] for window in windows]) for name in names],
+        spans=calibration.spans,
+        window_spans=spans,
+        steps=steps,
+        placed=all(window.positions is not None for window in windows),
+    )
+    return p_values, steps
+
+
+def _step_shares(count: int) -> Floats:
+    """Share of a column's budget for a change in this window, and for changes that began earlier."""
+    if count == 1:
+        return np.ones(1)
+    return np.array([THIS_WINDOW_SHARE] + [(1 - THIS_WINDOW_SHARE) / (count - 1)] * (count - 1))
+
+
+def _uncalibrated_evidence(
+    name: str, measured: Measured, calibration: Calibration | None, policy: DriftPolicy
+) -> _Evidence:
+    """
+    Without a calibration: only changes beyond the fixed thresholds count, and only if rows can't explain them.
+
+    Where a few reference batches show larger differences among themselves, these are the threshold, plus a half.
+    """
+    usual = calibration.columns.get(name) if calibration is not None else None
+    fixed = policy.fallback_ks if measured.kind == "number" else policy.fallback_share
+    candidates = [
+        ("location" if measured.kind == "number" else "shares", measured.sampling_p_value, fixed),
+        ("nulls", measured.null_p_value, policy.fallback_null),
+        ("novelty", measured.sampling_p_value, policy.fallback_share),
+    ]
+    best = _Evidence(1.0, candidates[0][0], 1)
+    for aspect, p_value, threshold in candidates:
+        seen = 0.0
+        if usual is not None:
+            seen = usual.usual_null_change if aspect == "nulls" else usual.usual_effect
+        beyond = measured.effect_of(aspect) >= max(threshold, 1.5 * seen)
+        if beyond and p_value < best.p_value:
+            best = _Evidence(p_value, aspect, 1)
+    return best
+
+
+def _judge(
+    measured: Mapping[str, Measured],
+    found: Mapping[str, _Evidence],
+    usable: Calibration | None,
+    calibration: Calibration | None,
+    policy: DriftPolicy,
+    weights: Mapping[str, float],
+    windows: Sequence[WindowEvidence],
+    level: float,
+) -> DriftReport:
+    adjusted = _adjust(found, weights)
+    raised = tuple(name for name, value in adjusted.items() if value <= policy.warn_fdr)
+    alarm = min(adjusted.values()) <= level
+    before = windows[:-1][-(policy.confirm - 1) :] if policy.confirm > 1 else ()
+    unconfirmed = alarm and not (len(before) == policy.confirm - 1 and all(window.raised for window in before))
+    confirmed = alarm and (policy.confirm == 1 or not unconfirmed)
+    columns = tuple(
+        _column(name, measured[name], found[name], adjusted[name], name in raised, confirmed, usable, weights, windows)
+        for name in sorted(measured, key=lambda name: (adjusted[name], -measured[name].distribution_effect, name))
+    )
+    evidence = windows[-1].model_copy(update={"raised": raised if alarm else ()})
+    verdict: Verdict = "drifted" if confirmed else "steady"
+    since = [column.since for column in columns if column.drifted and column.since is not None]
+    return DriftReport(
+        verdict=verdict,
+        columns=columns,
+        reasons=_reasons(columns, alarm, confirmed, calibration, policy),
+        since=min(since) if since else None,
+        calibrated=usable is not None,
+        alarm_level=level,
+        evidence=evidence,
+    )
+
+
+def _adjust(found: Mapping[str, _Evidence], weights: Mapping[str, float]) -> dict[str, float]:
+    """p-values adjusted over columns, each with its share of the budget (Genovese, Roeder and Wasserman 2006)."""
+    shares = np.array([max(weights.get(name, 1.0), 0.0) for name in found])
+    p_values = np.array([evidence.p_value for evidence in found.values()])
+    if not shares.any():
+        return dict.fromkeys(found, 1.0)
+    with np.errstate(divide="ignore"):
+        weighted = np.where(shares > 0, p_values * shares.mean() / np.where(shares > 0, shares, 1), 1.0)
+    adjusted = benjamini_hochberg(np.minimum(weighted, 1.0))
+    return dict(zip(found, adjusted.tolist(), strict=True))
+
+
+def _column(
+    name: str,
+    measured: Measured,
+    evidence: _Evidence,
+    adjusted: float,
+    raised: bool,
+    confirmed: bool,
+    usable: Calibration | None,
+    weights: Mapping[str, float],
+    windows: Sequence[WindowEvidence],
+) -> ColumnDrift:
+    usual = None
+    if usable is not None and name in usable.columns:
+        column = usable.columns[name]
+        usual = {"nulls": column.usual_null_change, "novelty": column.usual_novelty}.get(
+            evidence.aspect, column.usual_effect
+        )
+    since = windows[-evidence.step].at if raised else None
+    return ColumnDrift(
+        name=name,
+        kind="number" if measured.kind == "number" else "category",
+        ks=measured.ks,
+        wasserstein_normed=measured.wasserstein_normed,
+        psi=measured.psi,
+        jensen_shannon=measured.jensen_shannon,
+        total_variation=measured.total_variation,
+        cramers_v=measured.cramers_v,
+        null_rate_reference=measured.null_rates[0],
+        null_rate_window=measured.null_rates[1],
+        null_rate_change=measured.null_rate_change,
+        new_category_share=measured.new_category_share,
+        effect=max(measured.distribution_effect, abs(measured.null_rate_change)),
+        usual_effect=usual,
+        changed=evidence.aspect,
+        p_value=evidence.p_value,
+        adjusted_p_value=adjusted,
+        weight=weights.get(name, 1.0),
+        drifted=raised and confirmed,
+        warned=raised and not confirmed,
+        since=since,
+        sentence=sentence(name, measured, evidence.aspect, usual, usable.batches if usable else 0),
+    )
+
+
+def _reasons(
+    columns: Sequence[ColumnDrift],
+    alarm: bool,
+    confirmed: bool,
+    calibration: Calibration | None,
+    policy: DriftPolicy,
+) -> tuple[str, ...]:
+    reasons = [column.sentence for column in columns if column.drifted or column.warned]
+    if alarm and not confirmed:
+        reasons.insert(0, f"not yet confirmed: {policy.confirm} consecutive windows must drift")
+    elif not alarm and reasons:
+        reasons.insert(0, "within the budget of false alarms, so no alarm, but worth a look:")
+    elif not reasons:
+        reasons.append("no column moved by more than batches of the reference differ among themselves")
+    if calibration is None:
+        reasons.append("nothing is calibrated, so conservative fixed thresholds apply")
+    elif not calibration.sufficient:
+        reasons.append(calibration.reason)
+    return tuple(reasons)

@@ -1,0 +1,68 @@
+"""
+The columns of stored profiles, brought to where two of them can be compared bin by bin.
+
+Numbers and lengths of texts become bins, categories, booleans and the words of texts become categories, timestamps
+become the hour of the day. A text column gives two: its length under its own name, its words under `name (words)`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from perennial.drift.distances import Binned
+from perennial.drift.places import Resolution
+from perennial.drift.scores import CategoryCounts, ColumnCounts, NumberCounts
+from perennial.profile.categories import CategoryCounts as ProfiledCategories
+from perennial.profile.columns import ColumnProfile
+from perennial.profile.histogram import Histogram
+from perennial.profile.model import Profile
+
+__all__ = ["WORDS", "columns_of", "common_resolution"]
+
+WORDS = " (words)"
+
+
+def common_resolution(profiles: Sequence[Profile]) -> Resolution:
+    """The finest resolution that all of `profiles` have, column by column."""
+    levels: dict[str, int] = {}
+    thresholds: dict[str, int] = {}
+    for profile in profiles:
+        for name, column in profile.columns.items():
+            if column.bins is not None:
+                levels[name] = min(levels.get(name, column.bins.level), column.bins.level)
+            counts = column.text.tokens if column.text is not None else column.categories
+            if counts is not None:
+                thresholds[name] = min(thresholds.get(name, counts.threshold), counts.threshold)
+    return Resolution(levels, thresholds)
+
+
+def columns_of(
+    profile: Profile, resolution: Resolution, leave_out: frozenset[str] = frozenset()
+) -> dict[str, ColumnCounts]:
+    """The comparable columns of a profile, at the given resolution where that is coarser than the profile's own."""
+    columns: dict[str, ColumnCounts] = {}
+    for name, column in profile.columns.items():
+        if name in leave_out:
+            continue
+        if column.bins is not None:
+            columns[name] = _numbers(column, column.bins, resolution.levels.get(name, column.bins.level))
+        if column.categories is not None:
+            columns[name] = _categories(column.categories, resolution.thresholds.get(name), column.null_count)
+        if column.text is not None:
+            columns[name + WORDS] = _categories(column.text.tokens, resolution.thresholds.get(name), 0)
+        if column.hours_of_week is not None:
+            hours = np.asarray(column.hours_of_week).reshape(7, 24).sum(axis=0)
+            counts = {f"{hour:02d}:00": float(count) for hour, count in enumerate(hours.tolist()) if count}
+            columns[name] = CategoryCounts(counts, 0.0, float(column.null_count))
+    return columns
+
+
+def _numbers(column: ColumnProfile, bins: Histogram, level: int) -> NumberCounts:
+    coarse = bins.at_level(level)
+    return NumberCounts(Binned.of(coarse.values, coarse.counts), float(column.null_count))
+
+
+def _categories(counts: ProfiledCategories, threshold: int | None, nulls: int) -> CategoryCounts:
+    if threshold is not None and threshold < counts.threshold:
+        counts = counts.below(threshold)
+    return CategoryCounts(counts.counts, float(counts.remainder.sum()), float(nulls))
