@@ -1,0 +1,268 @@
+"""One builder per kind of column: blocks of Arrow values in, a `ColumnProfile` out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from perennial.contract import Column, Grid
+from perennial.profile.categories import CategoryBuilder
+from perennial.profile.columns import ColumnProfile, TextSummary
+from perennial.profile.distinct import DistinctBuilder
+from perennial.profile.hashing import hash_column, hash_text, quick_mix
+from perennial.profile.histogram import HistogramBuilder
+from perennial.profile.moments import MomentBuilder
+
+__all__ = ["BLOCK_ROWS", "ColumnBuilder", "Scratch", "column_builder"]
+
+Floats = NDArray[np.float64]
+
+#: Rows in a block: its scratch arrays stay in a core's cache, and numpy's overhead per call stays small.
+BLOCK_ROWS = 1 << 15
+_TOKEN_LIMIT = 1024
+_WIDEST = 2**62
+
+
+class Scratch:
+    """Arrays that every column of a profile reuses: allocating them per block costs more than the arithmetic."""
+
+    def __init__(self) -> None:
+        self.z, self.work = np.empty(BLOCK_ROWS), np.empty(BLOCK_ROWS)
+        self.bits, self.more = np.empty(BLOCK_ROWS, np.uint64), np.empty(BLOCK_ROWS, np.uint64)
+        self.short = np.empty(BLOCK_ROWS, np.float32)
+
+
+class ColumnBuilder(Protocol):
+    """What all builders offer."""
+
+    def add(self, values: Any) -> None:
+        """Take an Arrow array of the column's type."""
+
+    def build(self) -> ColumnProfile:
+        """The profile of all that was added."""
+
+
+def column_builder(name: str, column: Column, scratch: Scratch, *, identifies: bool = False) -> ColumnBuilder:
+    """The builder of a column's kind; a column that `identifies` rows gets counts only."""
+    if identifies or (column.type == "text" and column.drift is False):
+        return _IdentityBuilder(name, column)
+    if column.is_numeric:
+        return _NumberBuilder(name, column, scratch)
+    kinds: dict[str, Callable[[str, Column], ColumnBuilder]] = {
+        "category": _CategoryBuilder,
+        "boolean": _BooleanBuilder,
+        "timestamp": _TimeBuilder,
+        "text": _TextBuilder,
+    }
+    return kinds[column.type](name, column)
+
+
+class _NumberBuilder:
+    def __init__(self, name: str, column: Column, scratch: Scratch) -> None:
+        self._name, self._column, self._scratch = name, column, scratch
+        self._whole = int(np.clip(round(column.grid.center), -_WIDEST, _WIDEST))
+        self._rest, self._inverse = column.grid.center - self._whole, 1.0 / column.grid.scale
+        self._bins, self._moments = HistogramBuilder(column.grid), MomentBuilder(column.grid)
+        self._distinct: DistinctBuilder | None = None
+        self._nulls = self._count = 0
+        self._low: float | int | None = None
+        self._high: float | int | None = None
+
+    def add(self, values: Any) -> None:
+        self._nulls += values.null_count
+        if values.null_count:
+            values = values.drop_null()
+        x = values.to_numpy(zero_copy_only=False)
+        for i in range(0, len(x), BLOCK_ROWS):
+            self._add_block(x[i : i + BLOCK_ROWS])
+
+    def build(self) -> ColumnProfile:
+        return ColumnProfile(
+            name=self._name,
+            kind=self._column.type,
+            count=self._count,
+            null_count=self._nulls,
+            minimum=self._low,
+            maximum=self._high,
+            moments=self._moments.build(),
+            bins=self._bins.build(),
+            distinct=self._distinct.build() if self._distinct else None,
+        )
+
+    @np.errstate(over="ignore", under="ignore")
+    def _add_block(self, x: NDArray[Any]) -> None:
+        low, high = x.min(), x.max()
+        if x.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
+            finite = x[np.isfinite(x)]
+            self._nulls += len(x) - len(finite)
+            if not len(finite):
+                return
+            x, low, high = finite, finite.min(), finite.max()
+        self._count += len(x)
+        self._note(low.item(), high.item())
+        z = self._on_grid(x)
+        largest = max(abs(self._on_grid(np.array([low, high], x.dtype), spare=True)).tolist())
+        special = self._bins.add_z(z, largest, self._scratch.bits, self._scratch.short)
+        self._count_distinct(z, special)
+        self._moments.add_z(z, largest, self._scratch.work)
+
+    def _note(self, low: float | int, high: float | int) -> None:
+        # Adding 0 makes -0.0 into 0.0: which of the two comes first must not matter.
+        self._low = low + 0 if self._low is None else min(self._low, low + 0)
+        self._high = high + 0 if self._high is None else max(self._high, high + 0)
+
+    def _on_grid(self, x: NDArray[Any], *, spare: bool = False) -> Floats:
+        z = np.empty(len(x)) if spare else self._scratch.z[: len(x)]
+        if x.dtype.kind == "f":
+            np.subtract(x, self._column.grid.center, out=z)
+            return np.multiply(z, self._inverse, out=z)
+        # Whole numbers lose nothing to a large centre: it is taken off before they become floats.
+        whole = np.subtract(np.clip(x.astype(np.int64, copy=False), -_WIDEST, _WIDEST), self._whole)
+        np.copyto(z, whole, casting="unsafe")
+        if self._rest:
+            z -= self._rest
+        return np.multiply(z, self._inverse, out=z)
+
+    def _count_distinct(self, z: Floats, special: bool) -> None:
+        """A sketch is needed only once the histogram no longer holds every value."""
+        if self._bins.is_exact:
+            return
+        if self._distinct is None:
+            self._distinct = DistinctBuilder()
+            self._distinct.add(quick_mix(self._bins.exact_values.view(np.uint64)))
+        n = len(z)
+        bits = self._bins.sanitised(z).view(np.uint64) if special else z.view(np.uint64)
+        self._distinct.add(quick_mix(bits, self._scratch.bits[:n], self._scratch.more[:n]), self._scratch.more[:n])
+
+
+class _CategoryBuilder:
+    def __init__(self, name: str, column: Column) -> None:
+        self._name, self._column = name, column
+        self._counts = CategoryBuilder()
+        self._nulls = self._count = 0
+
+    def add(self, values: Any) -> None:
+        encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+        index = encoded.indices
+        nulls = index.null_count
+        index = (index.drop_null() if nulls else index).to_numpy(zero_copy_only=False)
+        self._nulls += nulls
+        self._count += len(index)
+        numbers = np.bincount(index, minlength=len(encoded.dictionary))
+        self._counts.add(encoded.dictionary, numbers)
+
+    def build(self) -> ColumnProfile:
+        counts = self._counts.build()
+        return ColumnProfile(self._name, self._column.type, self._count, self._nulls, categories=counts)
+
+
+class _BooleanBuilder:
+    def __init__(self, name: str, column: Column) -> None:
+        self._name = name
+        self._true = self._false = self._nulls = 0
+
+    def add(self, values: Any) -> None:
+        true = values.true_count
+        self._true += true
+        self._nulls += values.null_count
+        self._false += len(values) - values.null_count - true
+
+    def build(self) -> ColumnProfile:
+        counts = CategoryBuilder()
+        counts.add(pa.array(["false", "true"]), np.array([self._false, self._true], np.int64))
+        return ColumnProfile(self._name, "boolean", self._true + self._false, self._nulls, categories=counts.build())
+
+
+class _TimeBuilder:
+    def __init__(self, name: str, column: Column) -> None:
+        self._name = name
+        self._hours = np.zeros(168, np.int64)
+        self._nulls = self._count = 0
+        self._low: int | None = None
+        self._high: int | None = None
+
+    def add(self, values: Any) -> None:
+        self._nulls += values.null_count
+        values = values.drop_null() if values.null_count else values
+        at = values.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        if not len(at):
+            return
+        self._count += len(at)
+        low, high = int(at.min()), int(at.max())
+        self._low = low if self._low is None else min(self._low, low)
+        self._high = high if self._high is None else max(self._high, high)
+        for i in range(0, len(at), BLOCK_ROWS):
+            # 1970-01-01 was a Thursday: three days on, hour 0 is Monday's first.
+            hours = at[i : i + BLOCK_ROWS] // 3_600_000_000 + 72
+            self._hours += np.bincount(hours % 168, minlength=168)
+
+    def build(self) -> ColumnProfile:
+        return ColumnProfile(
+            self._name, "timestamp", self._count, self._nulls, self._low, self._high, hours_of_week=self._hours.copy()
+        )
+
+
+class _TextBuilder:
+    def __init__(self, name: str, column: Column) -> None:
+        self._name = name
+        self._length, self._token_count = MomentBuilder(Grid()), MomentBuilder(Grid())
+        self._bins, self._tokens, self._distinct = HistogramBuilder(Grid()), CategoryBuilder(), DistinctBuilder()
+        self._nulls = self._count = 0
+
+    def add(self, values: Any) -> None:
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        self._nulls += values.null_count
+        values = values.drop_null() if values.null_count else values
+        self._count += len(values)
+        if not len(values):
+            return
+        lengths = pc.utf8_length(values).to_numpy(zero_copy_only=False).astype(np.float64)
+        self._length.add(lengths)
+        self._bins.add(lengths)
+        self._distinct.add(hash_text(values))
+        tokens = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pc.utf8_lower(values)))
+        flat = pc.list_flatten(tokens)
+        flat = flat.filter(pc.not_equal(flat, ""))
+        per_text = pc.list_value_length(tokens).to_numpy(zero_copy_only=False).astype(np.float64)
+        per_text[lengths == 0] = 0
+        self._token_count.add(per_text)
+        encoded = flat.dictionary_encode()
+        numbers = np.bincount(encoded.indices.to_numpy(zero_copy_only=False), minlength=len(encoded.dictionary))
+        self._tokens.add(encoded.dictionary, numbers)
+
+    def build(self) -> ColumnProfile:
+        text = TextSummary(self._length.build(), self._token_count.build(), self._tokens.build())
+        bins = self._bins.build()
+        low, high = (int(bins.values[0]), int(bins.values[-1])) if len(bins.keys) and bins.is_exact else (None, None)
+        return ColumnProfile(
+            self._name,
+            "text",
+            self._count,
+            self._nulls,
+            low,
+            high,
+            bins=bins,
+            text=text,
+            distinct=self._distinct.build(),
+        )
+
+
+class _IdentityBuilder:
+    def __init__(self, name: str, column: Column) -> None:
+        self._name, self._column = name, column
+        self._distinct = DistinctBuilder()
+        self._nulls = self._count = 0
+
+    def add(self, values: Any) -> None:
+        self._nulls += values.null_count
+        self._count += len(values) - values.null_count
+        self._distinct.add(hash_column(values.drop_null() if values.null_count else values))
+
+    def build(self) -> ColumnProfile:
+        return ColumnProfile(self._name, self._column.type, self._count, self._nulls, distinct=self._distinct.build())

@@ -1,0 +1,128 @@
+"""
+Counts per value, exact up to a bound, with a remainder that still merges exactly.
+
+Values are ranked by a hash. The `limit` values of lowest hash keep their own counts; all others are counted together
+in 256 buckets by hash. Which values these are depends on the set of values seen, not on their order: a value below
+the final `threshold` was below every earlier one, so its count is complete. (Keeping the most frequent values instead
+can not be exact under merge in bounded memory: a value may be rare in each part and frequent in the whole.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from perennial.profile.hashing import hash_text
+
+__all__ = ["BUCKETS", "VALUE_LIMIT", "CategoryBuilder", "CategoryCounts"]
+
+VALUE_LIMIT = 1024
+BUCKETS = 256
+_NO_THRESHOLD = 2**64
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryCounts:
+    """
+    `counts` of values with a hash below `threshold`, and `remainder`: rows of all others in 256 buckets.
+
+    >>> builder = CategoryBuilder()
+    >>> builder.add(pa.array(["b", "a", "b"]), np.array([1, 1, 1]))
+    >>> builder.build().counts
+    {'a': 1, 'b': 2}
+    """
+
+    limit: int
+    counts: dict[str, int]
+    remainder: NDArray[np.int64]
+    threshold: int = _NO_THRESHOLD
+
+    @property
+    def total(self) -> int:
+        """Rows counted."""
+        return sum(self.counts.values()) + int(self.remainder.sum())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every value has its own count."""
+        return self.threshold == _NO_THRESHOLD
+
+    @property
+    def distinct_estimate(self) -> float:
+        """Distinct values: exact while complete, else from the threshold (bottom-k; a standard error of 3 %)."""
+        return float(len(self.counts)) if self.is_complete else self.limit * 2.0**64 / self.threshold
+
+    def merge(self, other: CategoryCounts) -> CategoryCounts:
+        """The counts of both sets of rows."""
+        return CategoryBuilder(self.limit).add_counts(self).add_counts(other).build()
+
+    def below(self, threshold: int) -> CategoryCounts:
+        """The same rows under a lower threshold, so that two profiles can be compared cell by cell."""
+        return CategoryBuilder(self.limit).add_counts(self).lower_threshold(threshold).build()
+
+
+class CategoryBuilder:
+    """Adds blocks of values to one set of counts."""
+
+    def __init__(self, limit: int = VALUE_LIMIT) -> None:
+        self._limit = limit
+        self._threshold = _NO_THRESHOLD
+        self._counts: dict[str, int] = {}
+        self._hashes: dict[str, int] = {}
+        self._remainder = np.zeros(BUCKETS, np.int64)
+
+    def add(self, values: Any, numbers: NDArray[np.int64]) -> None:
+        """Count `numbers[i]` rows of text `values[i]` (an Arrow string array; values may repeat)."""
+        hashes = hash_text(values)
+        present = numbers > 0
+        if len(values) > self._limit:
+            # Many values: lower the threshold before any of them becomes a Python object.
+            distinct = np.unique(hashes[present])
+            if len(distinct) > self._limit:
+                self.lower_threshold(int(distinct[self._limit]))
+        if self._threshold != _NO_THRESHOLD:
+            over = hashes >= np.uint64(self._threshold)
+            self._spill(hashes[over], numbers[over])
+            present &= ~over
+        if not present.all():
+            keep = np.flatnonzero(present)
+            values, numbers, hashes = values.take(pa.array(keep)), numbers[keep], hashes[keep]
+        for value, number, key in zip(values.to_pylist(), numbers.tolist(), hashes.tolist(), strict=True):
+            self._counts[value] = self._counts.get(value, 0) + number
+            self._hashes[value] = key
+        if len(self._counts) > 2 * self._limit:
+            self._prune()
+
+    def add_counts(self, part: CategoryCounts) -> CategoryBuilder:
+        """Count all that another set of counts holds."""
+        self._remainder += part.remainder
+        self.lower_threshold(part.threshold)
+        if part.counts:
+            self.add(pa.array(list(part.counts), pa.string()), np.array(list(part.counts.values()), np.int64))
+        return self
+
+    def lower_threshold(self, threshold: int) -> CategoryBuilder:
+        """Move every value at or above `threshold` to the remainder."""
+        if threshold < self._threshold:
+            self._threshold = threshold
+            out = [value for value, key in self._hashes.items() if key >= threshold]
+            keys = np.array([self._hashes.pop(value) for value in out], np.uint64)
+            self._spill(keys, np.array([self._counts.pop(value) for value in out], np.int64))
+        return self
+
+    def build(self) -> CategoryCounts:
+        """The counts of all that was added, in the order of their values."""
+        self._prune()
+        return CategoryCounts(self._limit, dict(sorted(self._counts.items())), self._remainder.copy(), self._threshold)
+
+    def _prune(self) -> None:
+        """Keep the `limit` values of lowest hash."""
+        if len(self._counts) > self._limit:
+            self.lower_threshold(sorted(self._hashes.values())[self._limit])
+
+    def _spill(self, hashes: NDArray[np.uint64], numbers: NDArray[np.int64]) -> None:
+        np.add.at(self._remainder, (hashes & np.uint64(BUCKETS - 1)).view(np.int64), numbers)
