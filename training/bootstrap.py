@@ -20,9 +20,9 @@ def main() -> None:
     with tarfile.open(here / "sourcedir.tar.gz") as bundle:
         bundle.extractall(source, filter="data")
     sys.path.insert(0, str(source))
-    from training.container import provide_wheels
-
-    provide_wheels()
+    # This file is <base>/input/code/bootstrap.py, wherever the base was put.
+    if here.parent.name == "input" and "--base" not in sys.argv:
+        sys.argv += ["--base", str(here.parent.parent)]
     runpy.run_module("training.evaluate", run_name="__main__", alter_sys=True)
 
 
