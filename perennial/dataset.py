@@ -1,0 +1,281 @@
+"""
+Which batches and labels a model learns from, is judged on, and is never trained on.
+
+A dataset version is immutable and named by the hash of what it holds: two snapshots of the same history are one
+version, in whatever order the batches came.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from perennial.canonical import digest
+from perennial.errors import DatasetTooSmall
+from perennial.labels import LabelPolicy, label_cutoff
+from perennial.policy import Policy, Seconds, format_duration, spelled
+
+__all__ = ["BatchEntry", "DatasetVersion", "LabelsEntry", "TrainingPolicy", "channel_manifest", "freeze"]
+
+Mode = Literal["full", "window", "replay"]
+_PLANNED = ("incremental", "ensemble", "online")
+
+
+class TrainingPolicy(Policy):
+    """`[training]`: what of history a model learns from, and with what means."""
+
+    mode: Mode = "full"
+    window_seconds: Seconds | None = spelled(None, "window", "window_seconds")
+    replay_share: Annotated[float, Field(gt=0.0, lt=1.0)] = spelled(0.3, "replay", "replay_share")
+    holdout_share: Annotated[float, Field(gt=0.0, lt=1.0)] = spelled(0.2, "holdout", "holdout_share")
+    anchor_share: Annotated[float, Field(ge=0.0, le=0.5)] = spelled(0.0, "anchor", "anchor_share")
+    min_batches: Annotated[int, Field(ge=2)] = 2
+    min_rows: Annotated[int, Field(ge=1)] = 200
+    max_source_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    hyperparameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] = "ml.m5.large"
+    volume_gb: Annotated[int, Field(ge=1, le=16384)] = 10
+    spot: bool = False
+    max_runtime_seconds: Annotated[Seconds, Field(ge=60, le=28 * 86400)] = spelled(
+        3600, "max_runtime", "max_runtime_seconds"
+    )
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _refuse_what_is_not_there(cls, given: Any) -> Any:
+        if given in _PLANNED:
+            raise ValueError(f'mode must be "full", "window" or "replay". Got "{given}" instead: not implemented yet')
+        return given
+
+    @model_validator(mode="after")
+    def _mode_has_its_window(self) -> TrainingPolicy:
+        if self.mode in ("window", "replay") and not self.window_seconds:
+            raise ValueError(f'window must be given for mode "{self.mode}", such as window = "60d". Got none instead')
+        if self.mode == "full" and self.window_seconds is not None:
+            raise ValueError('window must be left out for mode "full". Did you mean mode = "window"?')
+        return self
+
+
+class BatchEntry(BaseModel):
+    """An accepted batch, as the catalog knows it. `source` names who supplied it, where that is known."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    batch_id: str
+    curated_key: str
+    rows: int
+    first_event_at: AwareDatetime
+    last_event_at: AwareDatetime
+    source: str | None = None
+
+
+class LabelsEntry(BaseModel):
+    """An accepted label file; `as_of` is the newest time it speaks of, where that is known."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    labels_id: str
+    curated_key: str
+    rows: int = 0
+    as_of: AwareDatetime | None = None
+
+
+class DatasetVersion(BaseModel):
+    """The content of `version.json`: what one learning run reads, and nothing else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset_id: str
+    run_id: str
+    loop: str
+    loop_digest: str | None = None
+    as_of: AwareDatetime
+    label_cutoff_at: AwareDatetime
+    mode: Mode
+    seed: int
+    train: tuple[BatchEntry, ...]
+    holdout: tuple[BatchEntry, ...]
+    anchor: tuple[BatchEntry, ...]
+    labels: tuple[LabelsEntry, ...]
+    champion_version: str = "none"
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def batches(self) -> tuple[BatchEntry, ...]:
+        """Every batch that the run reads, in the order of events."""
+        return tuple(sorted({*self.train, *self.holdout, *self.anchor}, key=_order))
+
+    @property
+    def rows(self) -> int:
+        """Rows of all batches, before duplicates are dropped and labels joined."""
+        return sum(batch.rows for batch in self.batches)
+
+
+def _order(batch: BatchEntry) -> tuple[datetime, datetime, str]:
+    return (batch.first_event_at, batch.last_event_at, batch.batch_id)
+
+
+def _lot(batch_id: str, seed: int | str) -> float:
+    """A number in [0, 1) that only the batch and the seed decide."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\x1f{batch_id}".encode()).digest()[:7]) / 2**56
+
+
+def freeze(
+    batches: Iterable[BatchEntry],
+    labels: Iterable[LabelsEntry],
+    policy: TrainingPolicy,
+    label_policy: LabelPolicy,
+    *,
+    loop: str,
+    run_id: str,
+    as_of: datetime,
+    champion_version: str = "none",
+    champion_batches: Collection[str] = (),
+    loop_digest: str | None = None,
+) -> DatasetVersion:
+    """
+    The dataset version that `policy` makes of the history known at `as_of`.
+
+    Parameters
+    ----------
+    batches, labels
+        All accepted ones, in any order, repetitions included.
+    as_of
+        The newest event time of the evidence: later batches and labels are left for the next version.
+    champion_batches
+        Ids of the batches the champion was trained on: they never serve to compare it with the candidate.
+
+    Raises
+    ------
+    DatasetTooSmall
+        Too few mature batches or rows; says how many there are and how many are needed.
+    """
+    cutoff = label_cutoff(as_of, label_policy)
+    known = sorted({batch.batch_id: batch for batch in batches if batch.rows > 0}.values(), key=_order)
+    mature = [batch for batch in known if batch.last_event_at <= cutoff]
+    reasons = [f"{len(mature)} of {len(known)} batches have all events up to {cutoff.isoformat()}, the label cut-off"]
+    anchor = [batch for batch in mature if _lot(batch.batch_id, "anchor") < policy.anchor_share]
+    usable = [batch for batch in mature if batch not in set(anchor)]
+    chosen = _choose(usable, policy, cutoff, reasons)
+    chosen = _cap_sources(chosen, policy.max_source_share, reasons)
+    _require_enough(chosen, policy, reasons)
+    train, holdout = _split(chosen, policy, champion_batches)
+    frozen_labels = _labels_until(labels, as_of)
+    identity = {
+        "loop": loop,
+        "mode": policy.mode,
+        "seed": policy.seed,
+        "label_cutoff_at": cutoff,
+        "train": [batch.batch_id for batch in train],
+        "holdout": [batch.batch_id for batch in holdout],
+        "anchor": [batch.batch_id for batch in anchor],
+        "labels": [entry.labels_id for entry in frozen_labels],
+    }
+    return DatasetVersion(
+        dataset_id=digest(identity)[:40],
+        run_id=run_id,
+        loop=loop,
+        loop_digest=loop_digest,
+        as_of=as_of,
+        label_cutoff_at=cutoff,
+        mode=policy.mode,
+        seed=policy.seed,
+        train=tuple(train),
+        holdout=tuple(holdout),
+        anchor=tuple(anchor),
+        labels=frozen_labels,
+        champion_version=champion_version,
+        reasons=tuple(reasons),
+    )
+
+
+def _labels_until(labels: Iterable[LabelsEntry], as_of: datetime) -> tuple[LabelsEntry, ...]:
+    unique = {entry.labels_id: entry for entry in labels if entry.as_of is None or entry.as_of <= as_of}
+    return tuple(unique[labels_id] for labels_id in sorted(unique))
+
+
+def _choose(
+    usable: Sequence[BatchEntry], policy: TrainingPolicy, cutoff: datetime, reasons: list[str]
+) -> list[BatchEntry]:
+    if policy.mode == "full" or policy.window_seconds is None:
+        return list(usable)
+    start = cutoff - timedelta(seconds=policy.window_seconds)
+    recent = [batch for batch in usable if batch.last_event_at > start]
+    reasons.append(f"window of {format_duration(policy.window_seconds)}: {len(recent)} batches")
+    if policy.mode == "window":
+        return recent
+    older = [batch for batch in usable if batch.last_event_at <= start]
+    wanted = sum(batch.rows for batch in recent) * policy.replay_share / (1 - policy.replay_share)
+    replayed: list[BatchEntry] = []
+    for batch in sorted(older, key=lambda one: (_lot(one.batch_id, policy.seed), one.batch_id)):
+        if sum(one.rows for one in replayed) >= wanted:
+            break
+        replayed.append(batch)
+    reasons.append(f"replay: {len(replayed)} of {len(older)} older batches, drawn by seed {policy.seed}")
+    return sorted([*replayed, *recent], key=_order)
+
+
+def _cap_sources(chosen: list[BatchEntry], cap: float, reasons: list[str]) -> list[BatchEntry]:
+    """Drop the oldest batches of whichever source supplies more than `cap` of the rows, until none does."""
+    if cap >= 1.0:
+        return chosen
+    kept = list(chosen)
+    while kept:
+        rows: Counter[str] = Counter()
+        for batch in kept:
+            rows[batch.source or ""] += batch.rows
+        source, most = max(rows.items(), key=lambda item: (item[1], item[0]))
+        if most <= cap * rows.total():
+            break
+        kept.remove(next(batch for batch in kept if (batch.source or "") == source))
+    if len(kept) < len(chosen):
+        reasons.append(f"sources: {len(chosen) - len(kept)} batches left out so that none supplies more than {cap:.0%}")
+    return kept
+
+
+def _require_enough(chosen: Sequence[BatchEntry], policy: TrainingPolicy, reasons: Sequence[str]) -> None:
+    rows = sum(batch.rows for batch in chosen)
+    lacking = []
+    if len(chosen) < policy.min_batches:
+        lacking.append(f"must have at least {policy.min_batches} batches. Got {len(chosen)} instead")
+    if rows < policy.min_rows:
+        lacking.append(f"must have at least {policy.min_rows} rows. Got {rows} instead")
+    if lacking:
+        raise DatasetTooSmall(f"a dataset {'; '.join(lacking)} ({'; '.join(reasons)}).")
+
+
+def _split(
+    chosen: Sequence[BatchEntry], policy: TrainingPolicy, champion_batches: Collection[str]
+) -> tuple[list[BatchEntry], list[BatchEntry]]:
+    """The newest batches judge, up to the holdout's share of rows; what the champion learnt from never does."""
+    seen = set(champion_batches)
+    budget = policy.holdout_share * sum(batch.rows for batch in chosen)
+    holdout: list[BatchEntry] = []
+    for batch in reversed(chosen[1:]):
+        if batch.batch_id in seen:
+            continue
+        if holdout and sum(one.rows for one in holdout) + batch.rows > budget:
+            break
+        holdout.append(batch)
+    if not holdout:
+        raise DatasetTooSmall(
+            "a dataset must hold a batch that the champion has not learnt from, to compare on. Got none instead."
+        )
+    kept = {batch.batch_id for batch in holdout}
+    return [batch for batch in chosen if batch.batch_id not in kept], sorted(holdout, key=_order)
+
+
+def channel_manifest(version: DatasetVersion, lake_bucket: str) -> list[Any]:
+    """
+    SageMaker's ManifestFile of the dataset channel: curated batches and labels, by key.
+
+    Source: SageMaker API reference, S3DataSource, S3DataType ManifestFile.
+    """
+    keys = [batch.curated_key for batch in version.batches] + [entry.curated_key for entry in version.labels]
+    return [{"prefix": f"s3://{lake_bucket}/"}, *keys]
