@@ -220,3 +220,68 @@ def rollback(loop: LoopArgument, reason: Annotated[str, typer.Option(help="Why; 
     from perennial.cli.operate import roll_back
 
     emit_json(roll_back(find_deployment(loop), reason))
+
+
+@app.command()
+def validate(
+    loop: LoopArgument,
+    file: Annotated[Path, typer.Argument(help="A batch file.")],
+    curated: Annotated[Path | None, typer.Option(help="Write accepted rows here, as Parquet.")] = None,
+    quarantine: Annotated[Path | None, typer.Option(help="Write bad rows here, as JSON lines.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which rows of a file the contract accepts, which it quarantines, and why."""
+    from perennial.cli.data import validate as validate_one
+
+    outcome = validate_one(loop, file, curated=curated, quarantine=quarantine)
+    counts = {name: getattr(outcome, f"rows_{name}") for name in ("landed", "accepted", "quarantined", "blank")}
+    if as_json:
+        reasons = [str(reason) for reason in outcome.reasons]
+        emit_json({"accepted": outcome.accepted, "rows": counts, "reasons": reasons, "counts": outcome.reason_counts})
+    else:
+        out.print(f"{'accepted' if outcome.accepted else 'quarantined whole'}: {file.name}", markup=False)
+        out.print("  ".join(f"{count:,} {name}" for name, count in counts.items()))
+        for reason in outcome.reasons:
+            out.print(f"  file: {reason}", markup=False)
+        for reason, count in sorted(outcome.reason_counts.items(), key=lambda pair: -pair[1]):
+            out.print(f"  {count:,} rows: {reason}", markup=False)
+    if not outcome.accepted:
+        raise typer.Exit(ANSWER_IS_NO)
+
+
+@app.command()
+def profile(
+    loop: Annotated[str, typer.Argument(help="Name of a folder in loops/; or `merge`, to merge stored profiles.")],
+    files: Annotated[list[Path], typer.Argument(help="Batch files; after `merge`, stored profiles.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the profile goes.")],
+) -> None:
+    """Profile files in one pass each, or merge stored profiles exactly: `profile merge A B -o C`."""
+    from perennial.cli.data import merge_files, profile_files
+
+    made = merge_files(files) if loop == "merge" else profile_files(loop, files)
+    output.write_bytes(made.to_bytes())
+    out.print(f"{output}: {made.rows:,} rows, {output.stat().st_size:,} bytes", markup=False)
+
+
+@app.command()
+def drift(
+    loop: LoopArgument,
+    reference: Annotated[Path, typer.Option(help="The reference's profile.")],
+    current: Annotated[Path, typer.Option(help="The window's profile.")],
+    calibrate: Annotated[list[Path] | None, typer.Option(help="Profiles of the reference's own batches.")] = None,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 when there is drift.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two profiles: what drifted, by how much."""
+    from perennial.cli.data import compare
+
+    found = compare(loop, reference=reference, current=current, calibrate_with=calibrate or [])
+    if as_json:
+        emit_json(found)
+    else:
+        out.print(f"{found.verdict}: " + "; ".join(found.reasons), markup=False)
+        for column in found.columns:
+            mark = "drifted" if column.drifted else "warned" if column.warned else "steady"
+            out.print(f"  {mark:<8} {column.sentence}", markup=False)
+    if fail and found.verdict == "drifted":
+        raise typer.Exit(ANSWER_IS_NO)
