@@ -106,7 +106,7 @@ def _estimator_findings(folder: Path, loop: Loop) -> list[Finding]:
     build = getattr(module, "build_estimator", None)
     if not callable(build):
         return [Finding("model.py", "it has no build_estimator", "define build_estimator(hyperparameters)")]
-    rows = _labelled(sample_rows(loop.contract), loop)
+    rows = _labelled(sample_rows(loop.contract).infer_objects(), loop)
     return check_estimator(
         build, rows, contract=loop.contract, task=loop.task, hyperparameters=loop.training.hyperparameters
     )

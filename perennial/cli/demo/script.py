@@ -34,7 +34,7 @@ __all__ = ["Accident", "Demo", "DemoStalled"]
 LANDING_SECONDS = 60.0
 CYCLE_SECONDS = 150.0
 _FLIPPED_WEEKS = 10
-_NEW_WEATHER = "4"
+_NEW_WEATHER = "5"
 
 
 class DemoStalled(PerennialError):
