@@ -7,7 +7,7 @@ policies that refuse anything but TLS would lock everybody out otherwise.
 
 from __future__ import annotations
 
-from typing import Any
+from contextvars import ContextVar
 
 from localcloud.context import Context
 from localcloud.extension import replace, require
@@ -19,14 +19,10 @@ def install(context: Context) -> None:
     from ministack.core import iam_evaluator
 
     require(app, "AUTH")
+    require(iam_evaluator, "_request_origin", "EvalContext", "enforce")
     if not app.AUTH:
         raise RuntimeError("ministack must enforce IAM (AUTH=true). Got AUTH=false instead")
-    pin = replace(app, "pin_request_origin", lambda address, secure: pin(address, True))
-    # Checks that the fabric makes for itself (an event's target, say) start from this default.
-    default: tuple[str, bool] = iam_evaluator._request_origin.get()
-    iam_evaluator._request_origin.set((default[0], True))
-    _guard_against_renames(iam_evaluator)
-
-
-def _guard_against_renames(module: Any) -> None:
-    require(module, "_request_origin", "enforce", "resolve_principal")
+    # Checks that the fabric makes outside of a request (an event's target, say) see this default.
+    secure: ContextVar[tuple[str, bool]] = ContextVar("ministack_request_origin", default=("127.0.0.1", True))
+    replace(iam_evaluator, "_request_origin", secure)
+    pin = replace(app, "pin_request_origin", lambda address, _: pin(address, True))

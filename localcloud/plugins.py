@@ -12,6 +12,7 @@ PLUGINS = (
     "localcloud.permissions",
     "localcloud.lambdas",
     "localcloud.states",
+    "localcloud.events",
     "localcloud.cloudwatch",
     "localcloud.sagemaker",
 )
