@@ -61,7 +61,9 @@ class GatePolicy(Policy):
     """
 
     metric: str = "accuracy"
-    direction: Direction | None = Field(None, description="Only to be explicit: every metric knows its direction.")
+    direction: Direction | None = Field(
+        default=None, description="Only to be explicit: every metric knows its direction."
+    )
     min_gain: NotNegative = 0.0
     non_inferiority: Positive | None = None
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
@@ -122,7 +124,7 @@ class Paired(_Part):
     difference: float
     low: float
     high: float
-    confidence: float
+    confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
     rows: int = 0
 
 
@@ -181,7 +183,8 @@ def judge(evaluation: Evaluation, policy: GatePolicy) -> Verdict:
         checks += [*_comparison(evaluation, evaluation.champion, policy), *_slices(evaluation, policy)]
         checks += [*_forgetting(evaluation, policy), *_explanations(evaluation, policy)]
     checks += [*_baseline(evaluation, policy), *_fairness(evaluation, policy), *_absolute(evaluation, policy)]
-    worst = min((check.outcome for check in checks), key=_SEVERITY.__getitem__, default="inconclusive")
+    outcomes: list[Outcome] = [check.outcome for check in checks]
+    worst: Outcome = min(outcomes, key=lambda outcome: _SEVERITY[outcome], default="inconclusive")
     ordered = sorted(checks, key=lambda check: _SEVERITY[check.outcome])
     champion = evaluation.champion.overall.get(policy.metric) if evaluation.champion else None
     return Verdict(
@@ -235,6 +238,9 @@ def _comparison(evaluation: Evaluation, champion: ModelEvaluation, policy: GateP
         return
     if not all(math.isfinite(number) for number in (paired.difference, paired.low, paired.high)):
         yield Check(name, "failed", "the difference to the champion is not a number")
+        return
+    if paired.rows < policy.min_rows:
+        yield Check(name, "inconclusive", f"{paired.rows} rows were compared, {policy.min_rows} are needed")
         return
     if not paired.low <= paired.difference <= paired.high:
         yield Check(name, "failed", "the difference lies outside its own interval")

@@ -31,7 +31,7 @@ class Envelope(Policy):
     """`[governance.envelope]`: the bounds inside which approval may be automatic; outside, a person decides."""
 
     max_gain: Annotated[float, Field(gt=0.0)] | None = Field(
-        None, description="A gain too good to be true (a leak) is looked at by a person."
+        default=None, description="A gain too good to be true (a leak) is looked at by a person."
     )
     max_explanation_shift: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     min_rows: Annotated[int, Field(ge=1)] | None = None

@@ -38,7 +38,9 @@ class LabelPolicy(Policy):
     latency_seconds: Seconds = spelled(0, "latency", "latency_seconds")
     maturity_share: Share = spelled(0.8, "maturity", "maturity_share")
     negative_after_seconds: Seconds | None = spelled(None, "negative_after", "negative_after_seconds")
-    negative_value: LabelValue = Field(0, description="The label that silence stands for after `negative_after`.")
+    negative_value: LabelValue = Field(
+        default=0, description="The label that silence stands for after `negative_after`."
+    )
 
 
 @dataclass(frozen=True, slots=True)

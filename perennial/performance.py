@@ -37,7 +37,7 @@ Confidence = Annotated[float, Field(gt=0.5, lt=1.0)]
 class PerformancePolicy(Policy):
     """`[triggers.performance]`: how large a fall of quality, how surely, from how many labelled rows."""
 
-    metric: str | None = Field(None, description="Default: the gate's primary metric.")
+    metric: str | None = Field(default=None, description="Default: the gate's primary metric.")
     max_drop: Annotated[float, Field(ge=0.0)] = 0.05
     min_rows: Annotated[int, Field(ge=2)] = 100
     confidence: Confidence = 0.99

@@ -9,233 +9,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from perennial.policy import Policy, Seconds, Share, spelled
+from perennial.rollout_plan import (
+    FastGuardrails,
+    Live,
+    RolloutPlan,
+    RolloutPolicy,
+    Slot,
+    SlotState,
+    SlowGuardrails,
+    plan,
+)
 from perennial.sequential import certainly_above
 
 __all__ = [
+    "CHAMPION_MIN_SHARE",
     "AlarmState",
     "Evidence",
     "FastGuardrails",
     "Live",
     "RolloutPlan",
     "RolloutPolicy",
+    "Slot",
     "SlotState",
     "SlowGuardrails",
     "StepDecision",
     "VariantEvidence",
     "analyse",
     "begin",
+    "observed_step",
     "plan",
+    "promoted_weights",
     "roll_back_weights",
     "weights_for",
 ]
 
-Slot = Literal["blue", "green"]
-SLOTS: Final[tuple[Slot, Slot]] = ("blue", "green")
 # While a rollout lasts, a share of 1.0 leaves the champion this much: it must stay a live variant with weight above 0.
 CHAMPION_MIN_SHARE: Final = 0.01
-_PLANNED = ("shadow", "ab")
-
-
-class FastGuardrails(Policy):
-    """`[rollout.fast]`: judged at each step, from service metrics."""
-
-    max_error_share: Share = 0.01
-    max_latency_ratio: Annotated[float, Field(ge=1.0)] | None = 2.0
-    max_latency_ms: Annotated[float, Field(gt=0.0)] | None = None
-    max_prediction_shift: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.99
-
-
-class SlowGuardrails(Policy):
-    """`[rollout.slow]`: judged where labels come early enough."""
-
-    max_quality_drop: Annotated[float, Field(ge=0.0)] | None = None
-    min_labelled: Annotated[int, Field(ge=2)] = 100
-
-
-class RolloutPolicy(Policy):
-    """`[rollout]`: shares of traffic, how long each bakes, and the guardrails."""
-
-    strategy: Literal["canary", "linear", "blue_green"] = "canary"
-    steps: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = ()
-    linear_step: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
-    bake_seconds: Seconds = spelled(600, "bake", "bake_seconds")
-    min_samples: Annotated[int, Field(ge=1)] = 100
-    max_holds: Annotated[int, Field(ge=0, le=100)] = 6
-    fast: FastGuardrails = FastGuardrails()
-    slow: SlowGuardrails = SlowGuardrails()
-    assignment: Literal["request"] = "request"
-    keep_previous: bool = False
-    instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] = "ml.m5.large"
-    instance_count: Annotated[int, Field(ge=1, le=100)] = 1
-    capture_share: Share = spelled(1.0, "capture", "capture_share")
-
-    @field_validator("strategy", mode="before")
-    @classmethod
-    def _refuse_what_is_not_there(cls, given: Any) -> Any:
-        if given in _PLANNED:
-            known = '"canary", "linear" or "blue_green"'
-            raise ValueError(f'strategy must be {known}. Got "{given}" instead: not implemented yet')
-        return given
-
-    @field_validator("steps")
-    @classmethod
-    def _steps_ascend(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
-        if any(later <= earlier for earlier, later in pairwise(steps)):
-            raise ValueError(f"steps must ascend, such as [0.1, 0.5, 1.0]. Got {list(steps)} instead")
-        return steps
-
-    @property
-    def shares(self) -> tuple[float, ...]:
-        """The challenger's traffic share at each step."""
-        if self.steps:
-            return self.steps
-        if self.strategy == "canary":
-            return (0.1, 0.5, 1.0)
-        if self.strategy == "blue_green":
-            return (1.0,)
-        count = int(1.0 / self.linear_step + 1e-9)
-        rising = [round(self.linear_step * step, 6) for step in range(1, count + 1)]
-        return tuple(rising) if rising[-1] >= 1.0 else (*rising, 1.0)
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SlotState(_Part):
-    """The model that a variant slot holds."""
-
-    model_version: str
-    model_name: str
-    artifact_digest: str | None = None
-    model_data_url: str | None = None
-
-
-class Live(_Part):
-    """The live pointer: which slot serves, what each slot holds."""
-
-    champion_slot: Slot | None = None
-    slots: dict[Slot, SlotState] = {}
-    endpoint_exists: bool = False
-
-    @property
-    def champion(self) -> SlotState | None:
-        """The champion, where there is one."""
-        return self.slots.get(self.champion_slot) if self.champion_slot is not None else None
-
-
-class RolloutPlan(_Part):
-    """Everything the rollout machine needs, ready for SageMaker's CreateModel and CreateEndpointConfig."""
-
-    rollout_id: str
-    fencing_token: int
-    endpoint_name: str
-    endpoint_exists: bool
-    model_version: str
-    artifact_digest: str
-    model_name: str
-    endpoint_config_name: str
-    retired_config_name: str
-    challenger_slot: Slot
-    champion_slot: Slot | None
-    model: dict[str, Any]
-    production_variants: list[dict[str, Any]]
-    data_capture: dict[str, Any]
-    steps: tuple[float, ...]
-    bake_seconds: int
-    keep_previous: bool
-    tags: list[dict[str, str]]
-
-
-def plan(
-    *,
-    loop: str,
-    rollout_id: str,
-    model_version: str,
-    model_data_url: str,
-    artifact_digest: str,
-    image_uri: str,
-    live: Live,
-    policy: RolloutPolicy,
-    fencing_token: int,
-    endpoint_name: str,
-    capture_uri: str,
-    environment: Mapping[str, str] | None = None,
-    tags: Mapping[str, str] | None = None,
-) -> RolloutPlan:
-    """
-    The plan of one rollout: the challenger takes the slot that doesn't serve, at weight 0, and then steps.
-
-    The first model of a loop gets one variant with all the weight and no steps.
-    """
-    champion = live.champion
-    champion_slot = live.champion_slot if champion is not None else None
-    challenger_slot: Slot = "green" if champion_slot == "blue" else "blue"
-    model_name = f"{loop}-{rollout_id}"[:63].rstrip("-")
-    variants = [_variant(challenger_slot, model_name, 0.0 if champion is not None else 1.0, policy)]
-    if champion is not None and champion_slot is not None:
-        variants.insert(0, _variant(champion_slot, champion.model_name, 1.0, policy))
-    container = {
-        "Image": image_uri,
-        "ModelDataUrl": model_data_url,
-        "Environment": {
-            "SAGEMAKER_PROGRAM": "inference.py",
-            "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-            # The container runs `pip install .` at start; without a package index that needs both.
-            "PIP_NO_BUILD_ISOLATION": "0",
-            "PIP_NO_INDEX": "1",
-            "MODEL_VERSION": model_version,
-            "ARTIFACT_DIGEST": artifact_digest,
-            **(environment or {}),
-        },
-    }
-    return RolloutPlan(
-        rollout_id=rollout_id,
-        fencing_token=fencing_token,
-        endpoint_name=endpoint_name,
-        endpoint_exists=live.endpoint_exists,
-        model_version=model_version,
-        artifact_digest=artifact_digest,
-        model_name=model_name,
-        endpoint_config_name=model_name,
-        retired_config_name=f"{model_name[:60]}-r",
-        challenger_slot=challenger_slot,
-        champion_slot=champion_slot,
-        model={"primary_container": container},
-        production_variants=variants,
-        data_capture=_capture(capture_uri, policy),
-        steps=policy.shares if champion is not None else (),
-        bake_seconds=policy.bake_seconds,
-        keep_previous=policy.keep_previous,
-        tags=[{"Key": key, "Value": value} for key, value in sorted((tags or {}).items())],
-    )
-
-
-def _variant(slot: Slot, model_name: str, weight: float, policy: RolloutPolicy) -> dict[str, Any]:
-    return {
-        "VariantName": slot,
-        "ModelName": model_name,
-        "InstanceType": policy.instance_type,
-        "InitialInstanceCount": policy.instance_count,
-        "InitialVariantWeight": weight,
-    }
-
-
-def _capture(capture_uri: str, policy: RolloutPolicy) -> dict[str, Any]:
-    return {
-        "EnableCapture": policy.capture_share > 0,
-        "InitialSamplingPercentage": max(round(policy.capture_share * 100), 1),
-        "DestinationS3Uri": capture_uri,
-        "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
-        "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"], "CsvContentTypes": ["text/csv"]},
-    }
+# SageMaker keeps weights as 32-bit floats.
+_SAME_SHARE: Final = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,14 +62,13 @@ class VariantEvidence:
         Counts since the challenger got traffic (cumulative over steps: the comparison is valid at every look).
     latency_ms_p99
         ModelLatency, in milliseconds (CloudWatch has microseconds).
-    quality, labelled
-        The primary metric on labelled traffic, where labels came already, and its half interval.
+    labelled, quality_margin
+        Rows of its traffic whose labels came already, and half the interval of the primary metric on them.
     """
 
     invocations: int = 0
     errors_5xx: int = 0
     latency_ms_p99: float | None = None
-    quality: float | None = None
     quality_margin: float = 0.0
     labelled: int = 0
 
@@ -337,6 +149,25 @@ def promoted_weights(*, challenger_slot: Slot, champion_slot: Slot | None) -> tu
     if champion_slot is None:
         return weights_for(1.0, challenger_slot=challenger_slot, champion_slot=None)
     return roll_back_weights(challenger_slot=champion_slot, champion_slot=challenger_slot)
+
+
+def observed_step(weights: Mapping[str, float], rollout: RolloutPlan) -> int | None:
+    """
+    The step that an endpoint's weights belong to: -1 when the champion has all, None when they are of no step.
+
+    After a crash between setting weights and recording them, this is the truth to go on from.
+    """
+    total = sum(weights.values())
+    expected = {rollout.challenger_slot, *([rollout.champion_slot] if rollout.champion_slot else [])}
+    if total <= 0 or set(weights) != expected:
+        return None
+    share = weights[rollout.challenger_slot] / total
+    if share <= _SAME_SHARE:
+        return -1
+    for step, planned in enumerate(rollout.steps):
+        if abs(share - min(planned, 1 - CHAMPION_MIN_SHARE)) <= _SAME_SHARE:
+            return step
+    return None
 
 
 def begin(rollout: RolloutPlan) -> StepDecision:

@@ -75,7 +75,7 @@ def _positives(rows: Predictions) -> NDArray[np.bool_]:
 def _share(rows: Predictions) -> Floats:
     if rows.score is None:
         raise ValueError("this metric needs a score for each row. Got none instead.")
-    score = np.asarray(rows.score, dtype=float)
+    score: Floats = np.asarray(rows.score, dtype=np.float64)
     if score.ndim == 2:
         column = rows.classes.index(rows.positive) if rows.classes else score.shape[1] - 1
         score = score[:, column]

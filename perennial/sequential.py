@@ -40,7 +40,7 @@ def share_bounds(successes: int, trials: int, *, alpha: float) -> tuple[float, f
     No trials say nothing: (0, 1).
 
     >>> [round(bound, 3) for bound in share_bounds(5, 100, alpha=0.05)]
-    [0.011, 0.142]
+    [0.007, 0.156]
     """
     if not 0 <= successes <= trials:
         raise ValueError(f"successes must lie between 0 and trials. Got {successes} of {trials} instead.")

@@ -52,7 +52,7 @@ class TriggerPolicy(Policy):
     """`[triggers]`: what may start a learning run, and how often."""
 
     schedule: str | None = "rate(30 days)"
-    drift: DriftPolicy | None = DriftPolicy()
+    drift: DriftPolicy | None = Field(default_factory=DriftPolicy)
     performance: PerformancePolicy | None = PerformancePolicy()
     business: BusinessPolicy | None = None
     new_data: NewDataPolicy | None = NewDataPolicy()
