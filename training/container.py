@@ -69,7 +69,7 @@ class TrainingContainer:
     version_dir: Path
     model_dir: Path
     failure_file: Path
-    hyperparameters: dict[str, str]
+    hyperparameters: Mapping[str, str]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> TrainingContainer:

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perennial.project import Loop
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from perennial.errors import ArtifactChanged
 from perennial.metrics import Task
+from perennial.project import Loop
 from training.container import refuse_other_versions
 from training.predictions import Answers, predict
 

@@ -11,6 +11,7 @@ For tests, for figures and for whoever wants to look at what a job reads and wri
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 import tarfile
 from collections.abc import Iterable, Mapping
@@ -143,10 +144,8 @@ def rehearse(
     bundle_dir: Path = BUNDLE_DIR,
 ) -> Evaluation:
     """Train and evaluate what was laid out, in this process."""
-    container = TrainingContainer.from_environment(rehearsal.environment)
-    for name, value in (hyperparameters or {}).items():
-        container.hyperparameters[name] = value
-    train(container, bundle_dir)
+    environment = {**rehearsal.environment, "SM_HPS": json.dumps(dict(hyperparameters or {}))}
+    train(TrainingContainer.from_environment(environment), bundle_dir)
     rehearsal.hand_over(champion)
     return evaluate(ProcessingContainer.at(rehearsal.processing))
 
