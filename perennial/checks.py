@@ -181,7 +181,7 @@ def _survives_news(case: _Case) -> Finding | None:
 
 
 def _survives_storage(case: _Case) -> Finding | None:
-    import joblib
+    import joblib  # type: ignore[import-untyped]
 
     estimator = case.fitted()
     buffer = io.BytesIO()

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from perennial.metrics import METRICS, default_metric, direction, metrics_of
+from perennial.metrics import METRICS, Task, default_metric, direction, metrics_of
 from perennial.mistakes import Mistake, one_of, shown
 
 __all__ = ["inconsistencies"]
@@ -73,19 +73,20 @@ def _label_fits_task(document: Document) -> Iterator[Mistake]:
 
 
 def _metrics_fit_task(document: Document) -> Iterator[Mistake]:
-    task = _section(document, "loop").get("task")
-    if task not in ("binary", "multiclass", "regression", "ranking"):
-        return
-    known, gate = metrics_of(task), _section(document, "gate")
+    given_task = _section(document, "loop").get("task")
+    task = given_task if given_task in get_args(Task) else None
+    known = metrics_of(task) if task else tuple(METRICS)
+    whose = f'a task "{task}"' if task else "any task"
+    gate = _section(document, "gate")
     performance = _section(document, "triggers", "performance")
     places = [(("gate", "metric"), gate), (("triggers", "performance", "metric"), performance)]
     for path, table in places:
         if isinstance(table.get("metric"), str) and table["metric"] not in known:
-            yield Mistake(path, one_of(f'metric of a task "{task}"', table["metric"], known))
+            yield Mistake(path, one_of(f"metric of {whose}", table["metric"], known))
     for name in _section(gate, "floors"):
         if name not in known:
-            yield Mistake(("gate", "floors", name), one_of(f'a floor of a task "{task}"', name, known))
-    metric = gate.get("metric", default_metric(task))
+            yield Mistake(("gate", "floors", name), one_of(f"a floor of {whose}", name, known))
+    metric = gate.get("metric", default_metric(task) if task else None)
     given = gate.get("direction")
     if metric in METRICS and given in ("higher", "lower") and given != direction(metric):
         told = f"direction must be {shown(direction(metric))} for {metric}. Got {shown(given)} instead."

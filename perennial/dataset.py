@@ -82,7 +82,7 @@ class LabelsEntry(BaseModel):
 
     labels_id: str
     curated_key: str
-    rows: int = 0
+    rows: int | None = None
     as_of: AwareDatetime | None = None
 
 
@@ -157,16 +157,20 @@ def freeze(
         Too few mature batches or rows; says how many there are and how many are needed.
     """
     cutoff = label_cutoff(as_of, label_policy)
-    known = sorted({batch.batch_id: batch for batch in batches if batch.rows > 0}.values(), key=_order)
+    known = _known(batches)
     mature = [batch for batch in known if batch.last_event_at <= cutoff]
     reasons = [f"{len(mature)} of {len(known)} batches have all events up to {cutoff.isoformat()}, the label cut-off"]
     anchor = [batch for batch in mature if _lot(batch.batch_id, "anchor") < policy.anchor_share]
-    usable = [batch for batch in mature if batch not in set(anchor)]
+    golden = {batch.batch_id for batch in anchor}
+    usable = [batch for batch in mature if batch.batch_id not in golden]
     chosen = _choose(usable, policy, cutoff, reasons)
     chosen = _cap_sources(chosen, policy.max_source_share, reasons)
-    _require_enough(chosen, policy, reasons)
-    train, holdout = _split(chosen, policy, champion_batches)
     frozen_labels = _labels_until(labels, as_of)
+    _require_enough(chosen, frozen_labels, policy, label_policy, reasons)
+    train, holdout = _split(chosen, policy, champion_batches)
+    train = _cap_sources(train, policy.max_source_share, reasons)
+    if not train:
+        raise DatasetTooSmall(f"a dataset must have batches to train on. Got none instead ({'; '.join(reasons)}).")
     identity = {
         "loop": loop,
         "mode": policy.mode,
@@ -195,6 +199,15 @@ def freeze(
     )
 
 
+def _known(batches: Iterable[BatchEntry]) -> list[BatchEntry]:
+    """Every batch with rows once, in the order of events, whatever order and how often they were given."""
+    unique: dict[str, BatchEntry] = {}
+    for batch in sorted(batches, key=lambda one: (one.batch_id, one.source or "")):
+        if batch.rows > 0:
+            unique.setdefault(batch.batch_id, batch)
+    return sorted(unique.values(), key=_order)
+
+
 def _labels_until(labels: Iterable[LabelsEntry], as_of: datetime) -> tuple[LabelsEntry, ...]:
     unique = {entry.labels_id: entry for entry in labels if entry.as_of is None or entry.as_of <= as_of}
     return tuple(unique[labels_id] for labels_id in sorted(unique))
@@ -213,10 +226,12 @@ def _choose(
     older = [batch for batch in usable if batch.last_event_at <= start]
     wanted = sum(batch.rows for batch in recent) * policy.replay_share / (1 - policy.replay_share)
     replayed: list[BatchEntry] = []
+    rows = 0
     for batch in sorted(older, key=lambda one: (_lot(one.batch_id, policy.seed), one.batch_id)):
-        if sum(one.rows for one in replayed) >= wanted:
+        if rows >= wanted:
             break
         replayed.append(batch)
+        rows += batch.rows
     reasons.append(f"replay: {len(replayed)} of {len(older)} older batches, drawn by seed {policy.seed}")
     return sorted([*replayed, *recent], key=_order)
 
@@ -225,23 +240,36 @@ def _cap_sources(chosen: list[BatchEntry], cap: float, reasons: list[str]) -> li
     """Drop the oldest batches of whichever source supplies more than `cap` of the rows, until none does."""
     if cap >= 1.0:
         return chosen
-    kept = list(chosen)
-    while kept:
-        rows: Counter[str] = Counter()
-        for batch in kept:
-            rows[batch.source or ""] += batch.rows
+    rows: Counter[str] = Counter()
+    queues: dict[str, list[BatchEntry]] = {}
+    for batch in reversed(chosen):
+        rows[batch.source or ""] += batch.rows
+        queues.setdefault(batch.source or "", []).append(batch)
+    dropped: set[str] = set()
+    while rows.total() > 0:
         source, most = max(rows.items(), key=lambda item: (item[1], item[0]))
         if most <= cap * rows.total():
             break
-        kept.remove(next(batch for batch in kept if (batch.source or "") == source))
-    if len(kept) < len(chosen):
-        reasons.append(f"sources: {len(chosen) - len(kept)} batches left out so that none supplies more than {cap:.0%}")
-    return kept
+        oldest = queues[source].pop()
+        rows[source] -= oldest.rows
+        dropped.add(oldest.batch_id)
+    if dropped:
+        reasons.append(f"sources: {len(dropped)} batches left out so that none supplies more than {cap:.0%}")
+    return [batch for batch in chosen if batch.batch_id not in dropped]
 
 
-def _require_enough(chosen: Sequence[BatchEntry], policy: TrainingPolicy, reasons: Sequence[str]) -> None:
+def _require_enough(
+    chosen: Sequence[BatchEntry],
+    labels: Sequence[LabelsEntry],
+    policy: TrainingPolicy,
+    label_policy: LabelPolicy,
+    reasons: Sequence[str],
+) -> None:
     rows = sum(batch.rows for batch in chosen)
+    counts = [entry.rows for entry in labels if entry.rows is not None]
     lacking = []
+    if label_policy.negative_after_seconds is None and len(counts) == len(labels) and sum(counts) < policy.min_rows:
+        lacking.append(f"must have at least {policy.min_rows} labels. Got {sum(counts)} instead")
     if len(chosen) < policy.min_batches:
         lacking.append(f"must have at least {policy.min_batches} batches. Got {len(chosen)} instead")
     if rows < policy.min_rows:
@@ -257,12 +285,14 @@ def _split(
     seen = set(champion_batches)
     budget = policy.holdout_share * sum(batch.rows for batch in chosen)
     holdout: list[BatchEntry] = []
+    rows = 0
     for batch in reversed(chosen[1:]):
         if batch.batch_id in seen:
             continue
-        if holdout and sum(one.rows for one in holdout) + batch.rows > budget:
+        if holdout and rows + batch.rows > budget:
             break
         holdout.append(batch)
+        rows += batch.rows
     if not holdout:
         raise DatasetTooSmall(
             "a dataset must hold a batch that the champion has not learnt from, to compare on. Got none instead."

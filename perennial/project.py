@@ -159,12 +159,24 @@ def parse_loop(content: bytes | str, *, folder_name: str | None = None) -> Loop:
     except ValidationError as error:
         for mistake in from_pydantic(error.errors(include_url=False), fields, Loop):
             path = _file_path(mistake.path)
-            mistakes.setdefault(path, Mistake(path, mistake.sentence))
+            mistakes.setdefault(path, Mistake(path, _told_in_file(mistake.sentence, path)))
     found = [*mistakes.values(), *strangers]
     if loop is None or found:
-        placed = sorted((nearest_line(lines, mistake.path), mistake.path[0], mistake.sentence) for mistake in found)
-        raise LoopInvalid([f"{_FILE}:{line}: [{section}] {sentence}" for line, section, sentence in placed])
+        placed = sorted((nearest_line(lines, one.path), _table(one.path, document), one.sentence) for one in found)
+        raise LoopInvalid([f"{_FILE}:{line}: {table}{sentence}" for line, table, sentence in placed])
     return loop
+
+
+def _table(path: tuple[str | int, ...], document: Mapping[str, Any]) -> str:
+    """The table that a mistake lies in, as the file's header would name it."""
+    names: list[str] = []
+    here: Any = document
+    for part in path[:-1]:
+        here = here.get(part) if isinstance(here, Mapping) else None
+        if names and not isinstance(here, Mapping):
+            break
+        names.append(str(part))
+    return f"[{'.'.join(names)}] " if names else ""
 
 
 def _syntax_mistake(error: tomllib.TOMLDecodeError, text: str) -> str:
@@ -192,6 +204,11 @@ def _fields(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Mistake]]
             told = f"{section} is not known: a section must be one of {', '.join(known)}.{suggestion(section, known)}"
             strangers.append(Mistake((section,), told))
     return fields, strangers
+
+
+def _told_in_file(sentence: str, path: tuple[str | int, ...]) -> str:
+    """A sentence about the field `contract` as a whole speaks of its section."""
+    return f"data {sentence.removeprefix('contract ')}" if path == ("data",) else sentence
 
 
 def _file_path(path: tuple[str | int, ...]) -> tuple[str | int, ...]:

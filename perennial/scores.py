@@ -205,7 +205,9 @@ def _calibration_error(rows: Predictions) -> _Estimate:
 
 
 def _errors(rows: Predictions) -> Floats:
-    return np.asarray(rows.answer, dtype=float) - np.asarray(rows.truth, dtype=float)
+    truth: Floats = np.asarray(rows.truth, dtype=np.float64)
+    answer: Floats = np.asarray(rows.answer, dtype=np.float64)
+    return answer - truth
 
 
 def _mae(rows: Predictions) -> _Estimate:

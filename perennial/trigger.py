@@ -52,7 +52,7 @@ class TriggerPolicy(Policy):
     """`[triggers]`: what may start a learning run, and how often."""
 
     schedule: str | None = "rate(30 days)"
-    drift: DriftPolicy | None = Field(default_factory=DriftPolicy)
+    drift: DriftPolicy | None = DriftPolicy.model_validate({})
     performance: PerformancePolicy | None = PerformancePolicy()
     business: BusinessPolicy | None = None
     new_data: NewDataPolicy | None = NewDataPolicy()
@@ -134,6 +134,10 @@ class TriggerState(BaseModel):
         """Data time of the last firing."""
         return max(self.fired_as_of, default=None)
 
+    def clock(self, as_of: datetime) -> datetime:
+        """Data time at `as_of`, which never runs backwards: old evidence can't reopen a month that is spent."""
+        return max(as_of, *self.fired_as_of) if self.fired_as_of else as_of
+
 
 @dataclass(frozen=True, slots=True)
 class TriggerDecision:
@@ -188,10 +192,10 @@ def decide(
 
 
 def _after(signal: Signal, state: TriggerState, key: str) -> TriggerState:
-    recent = tuple(at for at in state.fired_as_of if at > signal.as_of - MONTH)
+    present = state.clock(signal.as_of)
     return state.model_copy(
         update={
-            "fired_as_of": (*recent, signal.as_of),
+            "fired_as_of": (*(at for at in state.fired_as_of if at > present - MONTH), present),
             "fired_signals": (*state.fired_signals, key)[-_REMEMBERED:],
             "rows_at_last_fit": signal.history.rows,
             "batches_at_last_fit": signal.history.batches,
@@ -261,7 +265,7 @@ def _too_often(signal: Signal, state: TriggerState, policy: TriggerPolicy) -> st
     left = last + timedelta(seconds=policy.cooldown_seconds) - signal.as_of
     if left > timedelta(0) and signal.kind != "manual":
         return f"cooldown: {format_duration(left.total_seconds())} left"
-    month = [at for at in state.fired_as_of if at > signal.as_of - MONTH]
+    month = [at for at in state.fired_as_of if at > state.clock(signal.as_of) - MONTH]
     if len(month) >= policy.max_per_month:
         return f"cap: {len(month)} runs in 30 days, at most {policy.max_per_month} are allowed"
     return None
