@@ -10,6 +10,7 @@ their own clients and clock.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,9 +27,12 @@ from perennial.aws.lake import Lake
 from perennial.aws.metrics import Metrics
 from perennial.aws.registry import Registry
 from perennial.errors import EventInvalid, PerennialError
+from perennial.events import Event, parse
+from perennial.keys import TableKey
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
+
     from perennial.project import Loop
 
 __all__ = ["Settings", "Shell", "each_message", "lambda_handler"]
@@ -85,6 +89,7 @@ class Shell[S: Settings]:
     settings: S
     clients: Clients = field(default_factory=Clients)
     clock: Callable[[], datetime] = _wall_clock
+    sleep: Callable[[float], None] = time.sleep
     service: str = "perennial"
     function_name: str = ""
 
@@ -130,6 +135,21 @@ class Shell[S: Settings]:
     def registry(self, group: str) -> Registry:
         """The loop's model package group."""
         return Registry(self.clients.sagemaker, group)
+
+    def announce_once(self, key: TableKey, event: Event) -> Event:
+        """
+        Records `event` in the item at `key` unless one of its type is there, then announces what is recorded.
+
+        A retry announces the same bytes again, so that listeners and the ledger know it as the same; what was said
+        first stays said.
+        """
+        name = "said_" + event.detail_type.lower().replace(" ", "_")
+        said = event.model_dump(mode="json")
+        if not self.catalog.update(key, {name: said}, only_if={name: None}, create=True):
+            said = (self.catalog.get(key) or {})[name]
+        recorded = parse(event.detail_type, said)
+        self.bus.announce(recorded)
+        return recorded
 
     @cached_property
     def loop(self) -> Loop:
@@ -183,9 +203,7 @@ def lambda_handler[S: Settings, R](
     return handler
 
 
-def each_message[S: Settings](
-    event: Any, shell: Shell[S], process: Callable[[str], None]
-) -> dict[str, Any]:
+def each_message[S: Settings](event: Any, shell: Shell[S], process: Callable[[str], None]) -> dict[str, Any]:
     """
     Gives every SQS message's body to `process`; answers which ones must come again.
 

@@ -16,12 +16,32 @@ AWS actions
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
 from functions import _shell
+from functions._shell import Shell
+from perennial import keys
+from perennial.aws.endpoint import EndpointState
+from perennial.aws.live import LivePointer
+from perennial.aws.metrics import VariantFigures, alarm_states, variant_figures
+from perennial.errors import EndpointBusy
+from perennial.events import RolloutAdvanced, RolloutHeld, parse
+from perennial.rollout import (
+    AlarmState,
+    Evidence,
+    RolloutPlan,
+    StepDecision,
+    VariantEvidence,
+    analyse,
+    begin,
+    weights_for,
+)
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "handler", "run"]
 
 
 class Settings(_shell.Settings):
@@ -30,3 +50,152 @@ class Settings(_shell.Settings):
     endpoint_name: str
     # Guardrail alarms of each slot, by name.
     alarm_names: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
+    """Decide what follows the smoke test (phase "start") or a bake; the same answer when asked the same again."""
+    plan = RolloutPlan.model_validate(event["plan"])
+    item = keys.rollout_item(shell.settings.loop_name, plan.rollout_id)
+    before = None if event.get("phase") == "start" else event["step"]
+    asked = "start" if before is None else f"{before['step']}#{before['holds']}"
+    record = (shell.catalog.get(item) or {}).get("analysis") or {}
+    if record.get("asked") != asked or _status(plan, shell) != "in progress":
+        decision, evidence = _at_the_start(plan, shell) if before is None else _after_bake(before, plan, shell)
+        record = {"asked": asked, "answer": _answer(decision, before, shell.now())}
+        record["announcement"] = _announcement(decision, evidence, plan, shell)
+        shell.catalog.update(item, {"analysis": record, "step": decision.step})
+    said = record["announcement"]
+    if said is not None:
+        shell.bus.announce(parse(said["type"], said["detail"]))
+    for weight in record["answer"]["weights"]:
+        shell.metrics.add("TrafficShare", weight["DesiredWeight"] * 100, "Percent", variant=weight["VariantName"])
+    decided = record["answer"]["decision"]
+    shell.logger.info({"event": "canary analysed", "run_id": plan.rollout_id, "decision": decided, "asked": asked})
+    answer: dict[str, Any] = record["answer"]
+    return answer
+
+
+def _at_the_start(
+    plan: RolloutPlan, shell: Shell[Settings]
+) -> tuple[StepDecision, dict[str, float | int | str | None]]:
+    """The first step, unless an alarm or a person was faster."""
+    status = _status(plan, shell)
+    if status == "in progress":
+        return begin(plan), {}
+    silent = Evidence(step=0, holds=0, challenger=VariantEvidence(), champion=VariantEvidence(), status=status)
+    return analyse(silent, plan, shell.loop.rollout), {}
+
+
+def _after_bake(
+    before: Mapping[str, Any], plan: RolloutPlan, shell: Shell[Settings]
+) -> tuple[StepDecision, dict[str, float | int | str | None]]:
+    """Both variants since the step began, the slot's alarms, the endpoint's truth: then the rule."""
+    settings, champion_slot = shell.settings, plan.champion_slot or ""
+    figures = variant_figures(
+        shell.clients.cloudwatch,
+        settings.endpoint_name,
+        [plan.challenger_slot, *([champion_slot] if champion_slot else [])],
+        started_at=datetime.fromisoformat(before["started_at"]),
+        ended_at=shell.now(),
+    )
+    challenger = _variant(figures[plan.challenger_slot])
+    champion = _variant(figures[champion_slot]) if champion_slot else VariantEvidence()
+    evidence = Evidence(
+        step=int(before["step"]),
+        holds=int(before["holds"]),
+        challenger=challenger,
+        champion=champion,
+        alarms=_alarms(plan, shell),
+        status=_status(plan, shell),
+        endpoint_as_planned=_as_planned(before, plan, shell.endpoint(settings.endpoint_name).state()),
+    )
+    decision = analyse(evidence, plan, shell.loop.rollout)
+    seen: dict[str, float | int | str | None] = {
+        "requests": challenger.invocations,
+        "errors": challenger.errors_5xx,
+        "p99_ms": challenger.latency_ms_p99,
+        "champion_requests": champion.invocations,
+        "champion_errors": champion.errors_5xx,
+        "champion_p99_ms": champion.latency_ms_p99,
+    }
+    return decision, seen
+
+
+def _variant(figures: VariantFigures) -> VariantEvidence:
+    return VariantEvidence(
+        invocations=figures.invocations, errors_5xx=figures.errors_5xx, latency_ms_p99=figures.latency_ms_p99
+    )
+
+
+def _alarms(plan: RolloutPlan, shell: Shell[Settings]) -> tuple[AlarmState, ...]:
+    """The challenger's guardrails; one that CloudWatch doesn't know says nothing, so it holds the rollout."""
+    states = alarm_states(shell.clients.cloudwatch, shell.settings.alarm_names.get(plan.challenger_slot, ())).states
+    return tuple(
+        AlarmState(name, "ALARM" if state == "ALARM" else "OK" if state == "OK" else "INSUFFICIENT_DATA")
+        for name, state in sorted(states.items())
+    )
+
+
+def _status(plan: RolloutPlan, shell: Shell[Settings]) -> str:
+    """What became of this rollout, as the live pointer says."""
+    state = LivePointer(shell.catalog, shell.settings.loop_name).read()
+    if state.rollout is None or not state.holds(plan.rollout_id):
+        return "ended"
+    return state.rollout.status if state.rollout.fencing_token == plan.fencing_token else "fenced"
+
+
+def _as_planned(before: Mapping[str, Any], plan: RolloutPlan, state: EndpointState | None) -> bool:
+    """
+    Whether the endpoint is what the step set: SageMaker may have rolled it back without a word (P29).
+
+    Raises
+    ------
+    EndpointBusy
+        It is being changed, so that nothing can be said yet.
+    """
+    if state is None:
+        return False
+    if state.changing:
+        raise EndpointBusy(f"{plan.endpoint_name} must be InService. Got {state.status} instead.")
+    wanted = weights_for(
+        plan.steps[int(before["step"])], challenger_slot=plan.challenger_slot, champion_slot=plan.champion_slot
+    )
+    weights = {weight["VariantName"]: float(weight["DesiredWeight"]) for weight in wanted}
+    return state.status == "InService" and state.config_name == plan.endpoint_config_name and state.settled_at(weights)
+
+
+def _answer(decision: StepDecision, before: Mapping[str, Any] | None, now: datetime) -> dict[str, Any]:
+    """What the machine goes on with; a held step's evidence goes on from its beginning."""
+    held = decision.decision == "hold" and before is not None
+    return {
+        **asdict(decision),
+        "weights": [dict(weight) for weight in decision.weights],
+        "reasons": list(decision.reasons),
+        "started_at": before["started_at"] if held and before is not None else now.isoformat(),
+    }
+
+
+def _announcement(
+    decision: StepDecision,
+    evidence: dict[str, float | int | str | None],
+    plan: RolloutPlan,
+    shell: Shell[Settings],
+) -> dict[str, Any] | None:
+    """The event of a step taken or held; the end of a rollout is announced by who ends it."""
+    if decision.decision not in ("advance", "hold"):
+        return None
+    kind = RolloutAdvanced if decision.decision == "advance" else RolloutHeld
+    said = kind(
+        loop=shell.settings.loop_name,
+        at=shell.now(),
+        rollout_id=plan.rollout_id,
+        model_version=plan.model_version,
+        step=decision.step,
+        traffic_share=decision.traffic_share,
+        evidence=evidence,
+        reasons=decision.reasons,
+    )
+    return {"type": said.detail_type, "detail": said.model_dump(mode="json")}
+
+
+handler = _shell.lambda_handler(Settings, run)

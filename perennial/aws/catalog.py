@@ -102,9 +102,16 @@ class Catalog:
             return self._written_by(key) == token
         return True
 
-    def update(self, key: TableKey, changes: Mapping[str, Any], *, only_if: Mapping[str, Any] | None = None) -> bool:
+    def update(
+        self,
+        key: TableKey,
+        changes: Mapping[str, Any],
+        *,
+        only_if: Mapping[str, Any] | None = None,
+        create: bool = False,
+    ) -> bool:
         """
-        Sets some attributes of an existing item; False where it is missing or isn't as `only_if` says.
+        Sets some attributes of an item; False where it isn't as `only_if` says, or is missing and not to be made.
 
         Parameters
         ----------
@@ -114,7 +121,7 @@ class Catalog:
         """
         names = {f"#c{number}": name for number, name in enumerate(changes)}
         values = {f":c{number}": value for number, value in enumerate(changes.values())}
-        conditions = ["attribute_exists(pk)"]
+        conditions = [] if create else ["attribute_exists(pk)"]
         for number, (name, value) in enumerate((only_if or {}).items()):
             names[f"#o{number}"] = name
             if value is None:
@@ -127,9 +134,9 @@ class Catalog:
                 TableName=self.table,
                 Key=_wire(key),
                 UpdateExpression="SET " + ", ".join(f"#c{number} = :c{number}" for number in range(len(changes))),
-                ConditionExpression=" AND ".join(conditions),
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=_wire(values),
+                **({"ConditionExpression": " AND ".join(conditions)} if conditions else {}),
             )
         except ClientError as error:
             if not condition_failed(error):

@@ -52,11 +52,15 @@ class EndpointState:
         """The variant of this name, if there is one."""
         return next((variant for variant in self.variants if variant.name == name), None)
 
-    def settled_at(self, weights: Mapping[str, float]) -> bool:
-        """Whether traffic is split as `weights` say, and not just about to be."""
-        return not self.changing and all(
-            (variant := self.variant(name)) is not None and abs(variant.current_weight - weight) < 1e-6
-            for name, weight in weights.items()
+    def settled_at(self, weights: Mapping[Any, float]) -> bool:
+        """Whether traffic is split now as `weights` say, and not just about to be; SageMaker keeps weights as floats."""
+        mine = {name: self.variant(name) for name in weights}
+        total, wanted = sum(variant.current_weight for variant in self.variants), sum(weights.values())
+        if self.changing or total <= 0 or wanted <= 0:
+            return False
+        return all(
+            variant is not None and abs(variant.current_weight / total - weights[name] / wanted) < 1e-4
+            for name, variant in mine.items()
         )
 
 
@@ -87,7 +91,7 @@ class Endpoint:
             failure=answer.get("FailureReason", ""),
         )
 
-    def set_weights(self, weights: Mapping[str, float]) -> None:
+    def set_weights(self, weights: Mapping[Any, float]) -> None:
         """
         Asks for new traffic weights of existing variants.
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from perennial.aws.catalog import Catalog
 from perennial.errors import Fenced, LockHeld
 from perennial.keys import TableKey
 
-__all__ = ["Lock"]
+__all__ = ["ROLLOUT_LOCK", "Lock"]
+
+# At most one rollout of a loop at a time.
+ROLLOUT_LOCK: Final = "rollout"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -48,18 +49,12 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class VariantFigures:
-    """One variant's traffic between two moments; latencies in milliseconds, None without traffic."""
+    """One variant's traffic between two moments; the latency in milliseconds, None without traffic."""
 
     variant: str
     invocations: int
-    errors: int
-    latency_ms_mean: float | None
-    latency_ms_max: float | None
-
-    @property
-    def error_share(self) -> float | None:
-        """Server errors per invocation; None without traffic."""
-        return None if self.invocations == 0 else self.errors / self.invocations
+    errors_5xx: int
+    latency_ms_p99: float | None
 
 
 def variant_figures(
@@ -71,52 +66,58 @@ def variant_figures(
     SageMaker publishes by the minute (ModelLatency in microseconds), and CloudWatch rounds `started_at` down to its
     minute: up to 59 s before the step count too. They are the same variant's, at the share of the step before.
     """
+    minutes = max(1, math.ceil((ended_at - started_at).total_seconds() / 60))
     queries = [
-        _query(f"v{number}_{short}", endpoint_name, variant, metric, statistic)
+        _query(f"v{number}_{short}", endpoint_name, variant, metric, statistic, period_seconds=60 * minutes)
         for number, variant in enumerate(variants)
         for short, metric, statistic in _FIGURES
     ]
-    found: dict[str, list[float]] = {}
+    found: dict[str, dict[datetime, float]] = {}
     for page in cloudwatch.get_paginator("get_metric_data").paginate(
         MetricDataQueries=queries, StartTime=started_at, EndTime=ended_at, ScanBy="TimestampAscending"
     ):
         for result in page["MetricDataResults"]:
-            found.setdefault(result["Id"], []).extend(result["Values"])
+            points = zip(result["Timestamps"], result["Values"], strict=True)
+            found.setdefault(result["Id"], {}).update(points)
     return {variant: _figures(variant, f"v{number}", found) for number, variant in enumerate(variants)}
 
 
 _FIGURES = (
     ("invocations", "Invocations", "Sum"),
     ("errors", "Invocation5XXErrors", "Sum"),
-    ("latency_sum", "ModelLatency", "Sum"),
     ("latency_count", "ModelLatency", "SampleCount"),
-    ("latency_max", "ModelLatency", "Maximum"),
+    ("latency_p99", "ModelLatency", "p99"),
 )
 
 
-def _query(identity: str, endpoint_name: str, variant: str, metric: str, statistic: str) -> dict[str, Any]:
+def _query(
+    identity: str, endpoint_name: str, variant: str, metric: str, statistic: str, *, period_seconds: int
+) -> dict[str, Any]:
     dimensions = [{"Name": "EndpointName", "Value": endpoint_name}, {"Name": "VariantName", "Value": variant}]
     return {
         "Id": identity,
         "MetricStat": {
             "Metric": {"Namespace": _ENDPOINT_NAMESPACE, "MetricName": metric, "Dimensions": dimensions},
-            "Period": 60,
+            "Period": period_seconds,
             "Stat": statistic,
         },
     }
 
 
-def _figures(variant: str, prefix: str, found: Mapping[str, list[float]]) -> VariantFigures:
-    def values(short: str) -> list[float]:
-        return found.get(f"{prefix}_{short}", [])
+def _figures(variant: str, prefix: str, found: Mapping[str, Mapping[datetime, float]]) -> VariantFigures:
+    """The period spans the step, but CloudWatch may cut it in two: sums add up, percentiles count by their samples."""
 
-    count = sum(values("latency_count"))
+    def total(short: str) -> float:
+        return sum(found.get(f"{prefix}_{short}", {}).values())
+
+    samples, p99 = found.get(f"{prefix}_latency_count", {}), found.get(f"{prefix}_latency_p99", {})
+    counted = sum(samples.get(at, 0.0) for at in p99)
+    weighted = sum(samples.get(at, 0.0) * value for at, value in p99.items())
     return VariantFigures(
         variant=variant,
-        invocations=int(sum(values("invocations"))),
-        errors=int(sum(values("errors"))),
-        latency_ms_mean=sum(values("latency_sum")) / count / _MICROSECONDS if count else None,
-        latency_ms_max=max(values("latency_max")) / _MICROSECONDS if values("latency_max") else None,
+        invocations=round(total("invocations")),
+        errors_5xx=round(total("errors")),
+        latency_ms_p99=weighted / counted / _MICROSECONDS if counted else None,
     )
 
 

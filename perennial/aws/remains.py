@@ -17,13 +17,13 @@ def delete_endpoint(sagemaker: Any, name: str, *, loop: str, loop_tag: str) -> N
     """
     Deletes an endpoint, then the configurations and models that rollouts of `loop` made.
 
-    Names start with the endpoint's, and so may those of a loop whose name continues ours: the tag decides.
+    Their names start with the loop's, and so may those of a loop whose name continues ours: the tag decides.
     """
     _quietly(partial(sagemaker.delete_endpoint, EndpointName=name))
-    for config, arn in _named(sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfig", name):
+    for config, arn in _named(sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfig", f"{loop}-"):
         if _tag(sagemaker, arn, loop_tag) == loop:
             _quietly(partial(sagemaker.delete_endpoint_config, EndpointConfigName=config))
-    for model, arn in _named(sagemaker, "list_models", "Models", "Model", name):
+    for model, arn in _named(sagemaker, "list_models", "Models", "Model", f"{loop}-"):
         if _tag(sagemaker, arn, loop_tag) == loop:
             _quietly(partial(sagemaker.delete_model, ModelName=model))
 
