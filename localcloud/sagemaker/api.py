@@ -1,0 +1,134 @@
+"""Which operations there are, and what each of them needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from localcloud.context import Request, Response
+from localcloud.sagemaker import shapes
+from localcloud.sagemaker.endpoints import Endpoints
+from localcloud.sagemaker.errors import SageMakerError, ValidationException
+from localcloud.sagemaker.invocation import PATH, Runtime
+from localcloud.sagemaker.models import Models
+from localcloud.sagemaker.processing import ProcessingJobs
+from localcloud.sagemaker.registry import Registry
+from localcloud.sagemaker.state import Listing, State
+from localcloud.sagemaker.training import TrainingJobs
+
+Operation = Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
+
+LISTINGS = {
+    "ListTrainingJobs": Listing("training-job", "TrainingJobSummaries", "TrainingJob"),
+    "ListProcessingJobs": Listing("processing-job", "ProcessingJobSummaries", "ProcessingJob"),
+    "ListModels": Listing("model", "Models", "Model", descending=True),
+    "ListEndpointConfigs": Listing("endpoint-config", "EndpointConfigs", "EndpointConfig", descending=True),
+    "ListEndpoints": Listing("endpoint", "Endpoints", "Endpoint", descending=True),
+    "ListModelPackageGroups": Listing("model-package-group", "ModelPackageGroupSummaryList", "ModelPackageGroup"),
+    "ListModelPackages": Listing(
+        "model-package",
+        "ModelPackageSummaryList",
+        "ModelPackage",
+        filters=("ModelPackageGroupName", "ModelApprovalStatus"),
+    ),
+}
+_NAMED = (
+    ("ModelPackageGroup", "model-package-group"), ("ModelPackage", "model-package"), ("TrainingJob", "training-job"),
+    ("ProcessingJob", "processing-job"), ("EndpointConfig", "endpoint-config"), ("Endpoint", "endpoint"),
+    ("Model", "model"),
+)  # fmt: skip
+"""Longest names first: an operation is about the first that its own name contains."""
+
+
+class Api:
+    """SageMaker's control plane and, on its own path, the runtime."""
+
+    def __init__(
+        self,
+        state: State,
+        *,
+        registry: Registry,
+        models: Models,
+        training: TrainingJobs,
+        processing: ProcessingJobs,
+        endpoints: Endpoints,
+        runtime: Runtime,
+    ) -> None:
+        self._state = state
+        self._runtime = runtime
+        self.operations: dict[str, Operation] = {
+            "CreateModelPackageGroup": registry.create_group,
+            "DescribeModelPackageGroup": registry.describe_group,
+            "DeleteModelPackageGroup": registry.delete_group,
+            "CreateModelPackage": registry.create,
+            "DescribeModelPackage": registry.describe,
+            "UpdateModelPackage": registry.update,
+            "DeleteModelPackage": registry.delete,
+            "CreateModel": models.create,
+            "DescribeModel": models.describe,
+            "DeleteModel": models.delete,
+            "CreateEndpointConfig": models.create_config,
+            "DescribeEndpointConfig": models.describe_config,
+            "DeleteEndpointConfig": models.delete_config,
+            "CreateTrainingJob": training.create,
+            "DescribeTrainingJob": training.describe,
+            "StopTrainingJob": training.request_stop,
+            "CreateProcessingJob": processing.create,
+            "DescribeProcessingJob": processing.describe,
+            "StopProcessingJob": processing.request_stop,
+            "CreateEndpoint": endpoints.create,
+            "DescribeEndpoint": endpoints.describe,
+            "UpdateEndpoint": endpoints.update,
+            "UpdateEndpointWeightsAndCapacities": endpoints.update_weights,
+            "DeleteEndpoint": endpoints.delete,
+            "AddTags": lambda p: {"Tags": state.tag(p["ResourceArn"], p["Tags"])},
+            "ListTags": lambda p: {"Tags": state.tags_of(p["ResourceArn"])},
+            "DeleteTags": lambda p: state.untag(p["ResourceArn"], p["TagKeys"]),
+            **{name: self._lister(listing) for name, listing in LISTINGS.items()},
+        }
+
+    def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        if PATH.fullmatch(request.path):
+            return self._runtime.invoke(request)
+        try:
+            return Response.of_json(self.call(request.action, request.json()))
+        except SageMakerError as error:
+            return Response.of_error(error.code, str(error), status=error.status)
+        except ValueError as error:
+            return Response.of_error("SerializationException", f"the body is no JSON: {error}")
+
+    def call(self, action: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out an operation whose parameters may still be wrong."""
+        if action not in self.operations:
+            known = ", ".join(sorted(self.operations))
+            raise ValidationException(f"not part of the local cloud: {action or 'no operation'}. It has {known}")
+        operation = shapes.model().operation_model(action)
+        given = shapes.typed(operation.input_shape, dict(params))
+        shapes.check(operation, given)
+        result = self.operations[action](given)
+        cut: dict[str, Any] = shapes.cut(operation.output_shape, result or {})
+        return cut
+
+    def needed_permission(self, request: Request) -> tuple[str, str] | None:
+        """The IAM action, and the ARN of what it is about."""
+        if match := PATH.fullmatch(request.path):
+            return "sagemaker:InvokeEndpoint", self._state.arn("endpoint", match[1])
+        action = request.action
+        params = request.json()
+        if "ResourceArn" in params:
+            return f"sagemaker:{action}", params["ResourceArn"]
+        for prefix, collection in _NAMED:
+            if prefix in action and not action.startswith("List"):
+                named = self._package_group(params) if action == "CreateModelPackage" else None
+                named = named or params.get(f"{prefix}Name") or params.get(f"{prefix}Arn") or "*"
+                return f"sagemaker:{action}", named if named.startswith("arn:") else self._state.arn(collection, named)
+        return f"sagemaker:{action}", "*"
+
+    def _package_group(self, params: Mapping[str, Any]) -> str | None:
+        """CreateModelPackage is about a version that has no number yet."""
+        group = params.get("ModelPackageGroupName")
+        return f"{group.rpartition('/')[2]}/*" if group else None
+
+    def _lister(self, listing: Listing) -> Operation:
+        return lambda params: self._state.page(listing, params)

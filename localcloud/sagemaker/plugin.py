@@ -1,0 +1,62 @@
+"""Puts SageMaker together."""
+
+from __future__ import annotations
+
+from localcloud.context import Context
+from localcloud.sagemaker.api import Api
+from localcloud.sagemaker.capture import Capture
+from localcloud.sagemaker.endpoints import Endpoints
+from localcloud.sagemaker.invocation import Runtime
+from localcloud.sagemaker.logs import INTERVAL_SECONDS, LogShipper
+from localcloud.sagemaker.models import Models
+from localcloud.sagemaker.processing import ProcessingJobs
+from localcloud.sagemaker.registry import Registry
+from localcloud.sagemaker.resources import group_type
+from localcloud.sagemaker.state import State
+from localcloud.sagemaker.training import TrainingJobs
+
+WATCH_SECONDS = 0.2
+FLUSH_CHECK_SECONDS = 0.25
+
+
+def install(context: Context) -> None:
+    """Serve SageMaker; after a restart its endpoints serve again."""
+    state = State(context)
+    shipper = LogShipper(context)
+    capture = Capture(context)
+    registry = Registry(context, state)
+    training = TrainingJobs(context, state, shipper)
+    processing = ProcessingJobs(context, state, shipper)
+    endpoints = Endpoints(context, state, shipper)
+    api = Api(
+        state,
+        registry=registry,
+        models=Models(context, state, registry),
+        training=training,
+        processing=processing,
+        endpoints=endpoints,
+        runtime=Runtime(context, endpoints, capture),
+    )
+    context.register_service(
+        "sagemaker",
+        api,
+        target_prefixes=["SageMaker."],
+        credential_scope="sagemaker",
+        iam_namespace="sagemaker",
+        paths=[r"^/endpoints/[^/]+/invocations$"],
+        authorize=api.needed_permission,
+    )
+    context.register_resource("AWS::SageMaker::ModelPackageGroup", group_type(api))
+    context.on_save("sagemaker", state.dump)
+    context.on_load("sagemaker", state.load)
+
+    def start() -> None:
+        training.fail_interrupted()
+        processing.fail_interrupted()
+        endpoints.resume()
+
+    context.on_start(start)
+    context.on_stop(lambda: capture.flush(everything=True))
+    context.every(INTERVAL_SECONDS, shipper.ship_all, name="sagemaker-logs")
+    context.every(WATCH_SECONDS, endpoints.watch, name="sagemaker-variants")
+    context.every(FLUSH_CHECK_SECONDS, capture.flush, name="sagemaker-capture")
