@@ -23,6 +23,7 @@ from perennial.aws.bus import Bus
 from perennial.aws.catalog import Catalog
 from perennial.aws.clients import Clients
 from perennial.aws.endpoint import Endpoint
+from perennial.aws.executions import Executions
 from perennial.aws.lake import Lake
 from perennial.aws.metrics import Metrics
 from perennial.aws.registry import Registry
@@ -124,6 +125,11 @@ class Shell[S: Settings]:
         """The loop's event bus."""
         return Bus(self.clients.events, self.settings.bus_name)
 
+    @cached_property
+    def executions(self) -> Executions:
+        """The loop's state machine executions."""
+        return Executions(self.clients.stepfunctions)
+
     def bucket(self, name: str) -> Lake:
         """Another bucket: landing or audit."""
         return Lake(self.clients.s3, name)
@@ -131,6 +137,11 @@ class Shell[S: Settings]:
     def endpoint(self, name: str) -> Endpoint:
         """The loop's endpoint."""
         return Endpoint(self.clients.sagemaker, self.clients.sagemaker_runtime, name)
+
+    def digest_of(self, uri: str) -> str:
+        """SHA-256 of the object at an s3:// address, in hex."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        return self.bucket(bucket).digest(key)
 
     def registry(self, group: str) -> Registry:
         """The loop's model package group."""

@@ -84,8 +84,7 @@ def _require_approval(request: Request, shell: Shell[Settings]) -> None:
             f"model {request.model_version} must be approved for artifact {request.artifact_digest}. "
             f"Got status {model.get('status', 'unknown')!r} instead."
         )
-    bucket, _, key = request.model_data_url.removeprefix("s3://").partition("/")
-    found = shell.bucket(bucket).digest(key)
+    found = shell.digest_of(request.model_data_url)
     if found != request.artifact_digest:
         raise ArtifactChanged(f"the artifact must be {request.artifact_digest}. Got {found} instead.")
 

@@ -16,12 +16,116 @@ AWS actions
 
 from __future__ import annotations
 
-from functions import _shell
+import re
+from typing import Any
 
-__all__ = ["Settings"]
+from functions import _shell
+from functions._shell import Shell
+from perennial import keys
+from perennial.aws.registry import Package
+from perennial.errors import ApprovalRefused, ArtifactChanged, EventInvalid
+from perennial.events import ApprovalDenied, ApprovalGranted
+from perennial.governance import ApprovalRequest, grant
+
+__all__ = ["Settings", "handler", "run"]
+
+_SIGNED = re.compile(r"^by (?P<who>[^:\n]{1,200}):\s*(?P<why>.*)$", re.DOTALL)
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 class Settings(_shell.Settings):
     """The environment of settle_approval."""
 
     model_package_group: str
+
+
+def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
+    """Look at the package itself, not at the event; let governance judge the answer; pass it to the machine."""
+    detail = event.get("detail") or {}
+    group = shell.settings.model_package_group
+    if event.get("source") != "aws.sagemaker" or detail.get("ModelPackageGroupName") != group:
+        raise EventInvalid(f"an event must be of aws.sagemaker about group {group}. Got another one instead.")
+    package = shell.registry(group).describe(detail["ModelPackageArn"])
+    version = package.properties.get("model_version", "")
+    item = shell.catalog.get(keys.approval_item(shell.settings.loop_name, version)) or {}
+    if package.approval not in ("Approved", "Rejected") or item.get("status") != "pending":
+        return {"settled": False, "reason": "nobody waits for this package, or it isn't answered"}
+    request = ApprovalRequest.model_validate(item)
+    who, why = _signature(package)
+    if package.approval == "Rejected":
+        return _deny(request, item, who, why or f"rejected by {who}", shell)
+    try:
+        model = shell.catalog.get(keys.model_item(shell.settings.loop_name, version)) or {}
+        granted = grant(
+            request,
+            who,
+            shell.digest_of(model["model_data_url"]),
+            now=shell.now(),
+            policy=shell.loop.governance,
+            bundle_digest=next(iter(_DIGEST.findall(package.description)), None),
+            reason=why,
+        )
+    except ArtifactChanged as error:
+        shell.registry(group).reject(package.arn, str(error))
+        return _deny(request, item, "perennial", str(error), shell)
+    except ApprovalRefused as error:
+        # Somebody else may still approve it in time.
+        shell.registry(group).reopen(package.arn, str(error))
+        shell.logger.warning({"event": "approval refused", "model_version": version, "reason": str(error)})
+        return {"settled": False, "reason": str(error)}
+    return _grant(request, item, granted.approved_by, granted.reasons, shell)
+
+
+def _signature(package: Package) -> tuple[str, str]:
+    """Who answered and why: the identity that AWS recorded, else the signature "by NAME: reason" of the command line."""
+    signed = _SIGNED.match(package.description)
+    why = signed["why"] if signed else package.description
+    return package.modified_by or (signed["who"].strip() if signed else "a person in the model registry"), why.strip()
+
+
+def _grant(
+    request: ApprovalRequest, item: dict[str, Any], who: str, reasons: tuple[str, ...], shell: Shell[Settings]
+) -> dict[str, Any]:
+    name, version = shell.settings.loop_name, request.model_version
+    shell.catalog.update(
+        keys.model_item(name, version),
+        {"status": "approved", "approved_digest": request.artifact_digest, "approved_by": who},
+    )
+    shell.announce_once(
+        keys.approval_item(name, version),
+        ApprovalGranted(
+            loop=name,
+            loop_digest=shell.loop.digest,
+            at=shell.now(),
+            model_version=version,
+            artifact_digest=request.artifact_digest,
+            approved_by=who,
+            reasons=reasons,
+        ),
+    )
+    shell.executions.answer(item["task_token"], {"approved": True, "by": who, "reasons": list(reasons)})
+    shell.catalog.update(keys.approval_item(name, version), {"status": "granted"})
+    return {"settled": True, "approved": True}
+
+
+def _deny(request: ApprovalRequest, item: dict[str, Any], who: str, why: str, shell: Shell[Settings]) -> dict[str, Any]:
+    name, version = shell.settings.loop_name, request.model_version
+    shell.catalog.update(keys.model_item(name, version), {"status": "denied", "status_reasons": [why]})
+    shell.announce_once(
+        keys.approval_item(name, version),
+        ApprovalDenied(
+            loop=name,
+            loop_digest=shell.loop.digest,
+            at=shell.now(),
+            model_version=version,
+            artifact_digest=request.artifact_digest,
+            denied_by=who,
+            reasons=(why,),
+        ),
+    )
+    shell.executions.answer(item["task_token"], {"approved": False, "by": who, "reasons": [why]})
+    shell.catalog.update(keys.approval_item(name, version), {"status": "denied"})
+    return {"settled": True, "approved": False}
+
+
+handler = _shell.lambda_handler(Settings, run)

@@ -53,7 +53,7 @@ class EndpointState:
         return next((variant for variant in self.variants if variant.name == name), None)
 
     def settled_at(self, weights: Mapping[Any, float]) -> bool:
-        """Whether traffic is split now as `weights` say, and not just about to be; SageMaker keeps weights as floats."""
+        """Whether traffic is split now as `weights` say, and not just about to be, within float32."""
         mine = {name: self.variant(name) for name in weights}
         total, wanted = sum(variant.current_weight for variant in self.variants), sum(weights.values())
         if self.changing or total <= 0 or wanted <= 0:

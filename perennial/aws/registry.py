@@ -37,7 +37,6 @@ class Registry:
         model_data_url: str,
         evaluation_uri: str,
         properties: Mapping[str, str],
-        tags: Mapping[str, str],
         description: str,
     ) -> str:
         """
@@ -85,6 +84,10 @@ class Registry:
     def reject(self, arn: str, reason: str) -> None:
         """Marks a package as not deployable; the reason stays with it."""
         self._settle(arn, "Rejected", reason)
+
+    def reopen(self, arn: str, reason: str) -> None:
+        """Marks a package as still to be answered; the reason why the answer didn't count stays with it."""
+        self._settle(arn, "PendingManualApproval", reason)
 
     def arns(self) -> Iterator[str]:
         """Every package of the group."""
