@@ -139,6 +139,7 @@ class Ours:
             report = check_columns(
                 reference,
                 self._columns(stream.windows[:, place]),
+                rows=stream.scenario.rows,
                 calibration=calibration,
                 policy=self.policy,
                 history=history,

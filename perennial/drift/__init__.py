@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from perennial.drift.calibration import Calibration
-    from perennial.drift.check import calibrate, check, choose_reference
     from perennial.drift.policy import DriftPolicy, policy_for
     from perennial.drift.report import ColumnDrift, DriftReport, WindowEvidence
+    from perennial.drift.watch import calibrate, check, choose_reference
 
 __all__ = [
     "Calibration",
@@ -31,9 +31,9 @@ _HOMES = {
     "DriftPolicy": "policy",
     "DriftReport": "report",
     "WindowEvidence": "report",
-    "calibrate": "check",
-    "check": "check",
-    "choose_reference": "check",
+    "calibrate": "watch",
+    "check": "watch",
+    "choose_reference": "watch",
     "policy_for": "policy",
 }
 

@@ -87,10 +87,7 @@ def kolmogorov_smirnov(reference: Binned, current: Binned) -> float:
     >>> kolmogorov_smirnov(Binned.of([1, 2], [5, 5]), Binned.of([1, 2], [9, 1]))
     0.4
     """
-    if not reference.rows or not current.rows:
-        return float("nan")
-    _, left, right = _aligned(reference, current)
-    return float(np.clip(np.max(np.abs(np.cumsum(left - right))), 0, 1))
+    return cumulative_gaps(reference, current)[0]
 
 
 def kolmogorov_p_value(statistic: float, reference_rows: float, current_rows: float) -> float:
@@ -107,10 +104,16 @@ def wasserstein(reference: Binned, current: Binned) -> float:
     >>> round(wasserstein(Binned.of([0, 1], [5, 5]), Binned.of([2, 3], [5, 5])), 6)
     2.0
     """
+    return cumulative_gaps(reference, current)[1]
+
+
+def cumulative_gaps(reference: Binned, current: Binned) -> tuple[float, float]:
+    """Both the KS statistic and the Wasserstein distance, in one go."""
     if not reference.rows or not current.rows:
-        return float("nan")
+        return float("nan"), float("nan")
     places, left, right = _aligned(reference, current)
-    return float(np.sum(np.abs(np.cumsum(left - right))[:-1] * np.diff(places)))
+    gaps = np.abs(np.cumsum(left - right))
+    return float(np.clip(gaps.max(), 0, 1)), float(gaps[:-1] @ np.diff(places))
 
 
 def population_stability_index(reference: Sequence[float] | Floats, current: Sequence[float] | Floats) -> float:

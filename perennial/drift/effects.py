@@ -23,13 +23,15 @@ from numpy.typing import NDArray
 
 from perennial.drift.tails import digamma, f_sf, inverse_trigamma, trigamma
 
-__all__ = ["FittedSeries", "Span", "Structure", "fit_series", "step_p_values"]
+__all__ = ["FittedSeries", "Predictor", "Span", "Structure", "fit_series"]
 
 Floats = NDArray[np.float64]
 
 RHOS = (0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.9, 0.97)
 SEASON_SHARES = (0.0, 0.3, 0.6, 0.85, 0.95)
 NOISE_SHARES = (0.0, 0.1, 0.3, 0.6, 0.9)
+NOTHING = 1e-12
+"""A column whose scores vary less than this doesn't vary."""
 FORGETTABLE = 0.02
 """Grid points with less posterior weight than this are dropped."""
 
@@ -80,7 +82,7 @@ def fit_series(series: Sequence[Floats], spans: Sequence[Span]) -> tuple[FittedS
     noise = _noise_levels(series, spans)
     grid = [(rho, share) for rho in RHOS for share in _season_shares(spans)]
     likelihood, variance = _likelihoods(series, spans, grid, noise, dimensions)
-    posterior = _posterior(likelihood)
+    posterior = _posterior(likelihood, informative=variance[:, 0] > NOTHING)
     shrunk, df = _shrink(variance, dimensions * (len(spans) - 1), posterior)
     floor = 1 / _usual_rows(spans)
     return tuple(
@@ -142,28 +144,32 @@ def _noise_levels(series: Sequence[Floats], spans: Sequence[Span]) -> Floats:
     return np.asarray(levels[np.argmin(np.abs(share[:, None] - levels), axis=1)])
 
 
-def _operator(spans: Sequence[Span]) -> tuple[Floats, Floats, NDArray[np.str_], Floats]:
-    """Positions and seasons of all batches covered, and the matrix that averages them into spans."""
-    positions = np.array([place for span in spans for place in span.positions], float)
-    seasons = np.array([season for span in spans for season in span.seasons])
-    owner = np.repeat(np.arange(len(spans)), [len(span.positions) for span in spans])
-    average = np.zeros((len(spans), len(positions)))
-    average[owner, np.arange(len(positions))] = 1 / np.array([len(spans[i].positions) for i in owner.tolist()])
-    rows = np.array([span.rows for span in spans], float)
-    return average, positions, seasons, rows
+class _Geometry:
+    """Distances, seasons and rows of spans, from which their scores' covariance follows for any hypothesis."""
 
+    def __init__(self, spans: Sequence[Span], usual_rows: float) -> None:
+        places = np.array([place for span in spans for place in span.positions], float)
+        labels = np.array([season for span in spans for season in span.seasons])
+        covered = np.array([len(span.positions) for span in spans])
+        owner = np.repeat(np.arange(len(spans)), covered)
+        self._average = np.zeros((len(spans), len(places)))
+        self._average[owner, np.arange(len(places))] = 1 / covered[owner]
+        self._single = bool((covered == 1).all())
+        self._distance = np.abs(places[:, None] - places)
+        self._same_season = (labels[:, None] == labels).astype(float)
+        overlap = self._averaged((self._distance < 0.5).astype(float)) * covered[:, None]
+        sampling = usual_rows / np.maximum([span.rows for span in spans], 1)[:, None] * overlap
+        self._sampling = (sampling + sampling.T) / 2
 
-def _covariance(spans: Sequence[Span], usual_rows: float, rho: float, season_share: float, noise: float) -> Floats:
-    """Covariance of the spans' scores for a total variance of one in a batch of the usual rows."""
-    average, positions, seasons, rows = _operator(spans)
-    distance = np.abs(positions[:, None] - positions)
-    structure = (1 - season_share) * (rho**distance)
-    if season_share:
-        structure = structure + season_share * (seasons[:, None] == seasons)
-    covered = np.array([len(span.positions) for span in spans])
-    overlap = average @ (distance < 0.5).astype(float) @ average.T * covered[:, None]
-    sampling = noise * usual_rows / np.maximum(rows, 1)[:, None] * overlap
-    return np.asarray((1 - noise) * (average @ structure @ average.T) + (sampling + sampling.T) / 2)
+    def covariance(self, rho: float, season_share: float, noise_share: float) -> Floats:
+        """Covariance of the spans' scores for a total variance of one in a batch of the usual rows."""
+        structure = (1 - season_share) * rho**self._distance
+        if season_share:
+            structure += season_share * self._same_season
+        return np.asarray((1 - noise_share) * self._averaged(structure) + noise_share * self._sampling)
+
+    def _averaged(self, matrix: Floats) -> Floats:
+        return matrix if self._single else self._average @ matrix @ self._average.T
 
 
 def _likelihoods(
@@ -177,11 +183,11 @@ def _likelihoods(
     likelihood = np.zeros((len(series), len(grid)))
     variance = np.zeros_like(likelihood)
     free = len(spans) - 1
-    usual_rows = _usual_rows(spans)
+    geometry = _Geometry(spans, _usual_rows(spans))
     for level in np.unique(noise):
         columns = np.flatnonzero(noise == level)
         for point, (rho, share) in enumerate(grid):
-            projection, penalty = _projection(_covariance(spans, usual_rows, rho, share, float(level)))
+            projection, penalty = _projection(geometry.covariance(rho, share, float(level)))
             for column in columns.tolist():
                 part = series[column]
                 squares = float(np.sum(part * (projection @ part))) / part.shape[1]
@@ -202,8 +208,20 @@ def _projection(covariance: Floats) -> tuple[Floats, float]:
     return inverse - np.outer(sums, sums) / total, float(-(sign * logdet + np.log(total)) / 2)
 
 
-def _posterior(likelihood: Floats, rounds: int = 60, prior_columns: float = 1.0) -> Floats:
-    """Weight of each grid point for each column, with a prior over the grid learnt from all columns (EM)."""
+def _posterior(
+    likelihood: Floats, informative: NDArray[np.bool_], rounds: int = 60, prior_columns: float = 1.0
+) -> Floats:
+    """
+    Weight of each grid point for each column, with a prior over the grid learnt from all columns (EM).
+
+    A column that never varies tells nothing of correlation: it keeps to the first point, independent batches.
+    """
+    if not informative.all():
+        weights = np.zeros_like(likelihood)
+        weights[:, 0] = 1
+        if informative.any():
+            weights[informative] = _posterior(likelihood[informative], np.ones(informative.sum(), bool))
+        return weights
     relative = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
     columns, points = relative.shape
     prior = np.full(points, 1 / points)
@@ -252,49 +270,60 @@ def variance_prior(variances: Floats, df: Floats) -> tuple[float, float]:
 PRUDENCE = 1.0
 
 
-def step_p_values(
-    fitted: Sequence[FittedSeries],
-    reference: Sequence[Floats],
-    windows: Sequence[Floats],
-    spans: Sequence[Span],
-    window_spans: Sequence[Span],
-    steps: Sequence[int],
-    placed: bool = True,
-) -> Floats:
+class Predictor:
     """
-    For each column, how surprising a step over the last 1, 2, ... windows would be if nothing had drifted.
+    What a reference's batches foretell of the windows that follow, under any hypothesis of how batches correlate.
 
     Parameters
     ----------
-    reference, windows
-        Scores of the reference's batches and of the windows since, oldest first; one array per column.
-    steps
-        How many of the last windows the step covers: one test for each.
     placed
         Whether the windows' places in time are known, so that earlier windows may predict later ones.
-
-    Returns
-    -------
-    p-values, columns x steps.
     """
-    p_values = np.zeros((len(fitted), len(steps)))
-    usual_rows = _usual_rows(spans)
-    users = _users(fitted)
-    tests: list[tuple[float, ...]] = []
-    for (rho, share, noise), members in users.items():
-        covariance = _covariance([*spans, *window_spans], usual_rows, rho, share, noise)
-        weights, error = _prediction(covariance, len(spans))
-        contrasts = [_step_contrast(error, step, placed) for step in steps]
-        for column, structure in members:
-            residual = windows[column] - weights @ reference[column]
-            for place, contrast in enumerate(contrasts):
-                squares = np.mean((contrast @ residual) ** 2) / structure.variance
-                tests.append((column, place, structure.weight, float(squares), fitted[column].dimensions, structure.df))
-    if tests:
-        columns, places, weight, squares, dimensions, df = np.array(tests).T
-        tails = weight * f_sf(squares, dimensions, df)
-        np.add.at(p_values, (columns.astype(int), places.astype(int)), tails)
-    return np.minimum(p_values, 1.0)
+
+    def __init__(self, spans: Sequence[Span], window_spans: Sequence[Span], *, placed: bool = True) -> None:
+        self._known = len(spans)
+        self._windows = len(window_spans)
+        self._placed = placed
+        self._geometry = _Geometry([*spans, *window_spans], _usual_rows(spans))
+        self._cache: dict[tuple[float, float, float], tuple[Floats, Floats]] = {}
+
+    def step_p_values(
+        self, fitted: Sequence[FittedSeries], reference: Sequence[Floats], windows: Sequence[Floats]
+    ) -> Floats:
+        """
+        How surprising a step over the last 1, 2, ... windows would be if nothing had drifted.
+
+        Parameters
+        ----------
+        reference, windows
+            Scores of the reference's batches and of the windows since, oldest first; one array per column.
+
+        Returns
+        -------
+        p-values, columns x steps.
+        """
+        tests: list[tuple[int, float, float, float]] = []
+        squares: list[Floats] = []
+        for key, members in _users(fitted).items():
+            weights, contrasts = self._prediction(key)
+            for column, structure in members:
+                moved = contrasts @ (windows[column] - weights @ reference[column])
+                squares.append(np.einsum("ij,ij->i", moved, moved) / (moved.shape[1] * structure.variance))
+                tests.append((column, structure.weight, fitted[column].dimensions, structure.df))
+        p_values = np.zeros((len(fitted), self._windows))
+        if tests:
+            columns, weight, dimensions, df = np.array(tests).T[:, :, None]
+            tails = weight * f_sf(np.array(squares), dimensions, df)
+            np.add.at(p_values, columns[:, 0].astype(int), tails)
+        return np.minimum(p_values, 1.0)
+
+    def _prediction(self, key: tuple[float, float, float]) -> tuple[Floats, Floats]:
+        """Weights on the reference that predict the windows, the mean unknown, and the contrast of each step."""
+        if key not in self._cache:
+            weights, error = _predict(self._geometry.covariance(*key), self._known)
+            steps = range(1, self._windows + 1)
+            self._cache[key] = weights, np.array([_step_contrast(error, step, self._placed) for step in steps])
+        return self._cache[key]
 
 
 def _users(fitted: Sequence[FittedSeries]) -> dict[tuple[float, float, float], list[tuple[int, Structure]]]:
@@ -307,7 +336,7 @@ def _users(fitted: Sequence[FittedSeries]) -> dict[tuple[float, float, float], l
     return users
 
 
-def _prediction(covariance: Floats, known: int) -> tuple[Floats, Floats]:
+def _predict(covariance: Floats, known: int) -> tuple[Floats, Floats]:
     """Weights on the first `known` spans that predict what follows, the mean unknown, and the error's covariance."""
     old = covariance[:known, :known] + 1e-9 * np.eye(known)
     cross, new = covariance[known:, :known], covariance[known:, known:]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from perennial.drift.calibration import Calibration
 from perennial.drift.distances import benjamini_hochberg
-from perennial.drift.effects import Span, step_p_values
+from perennial.drift.effects import Predictor, Span
 from perennial.drift.measure import Measured, measure_column, sentence
 from perennial.drift.policy import DriftPolicy
 from perennial.drift.report import ColumnDrift, DriftReport, Verdict, WindowEvidence
@@ -55,6 +55,7 @@ def check_columns(
     reference: Mapping[str, ColumnCounts],
     window: Mapping[str, ColumnCounts],
     *,
+    rows: int,
     calibration: Calibration | None,
     policy: DriftPolicy,
     weights: Mapping[str, float] | None = None,
@@ -71,6 +72,8 @@ def check_columns(
     ----------
     reference, window
         Columns at one resolution.
+    rows
+        Rows of the window.
     positions, seasons
         Place in time and season of each batch of the window; positions None where they aren't known.
     scored
@@ -88,7 +91,7 @@ def check_columns(
     measured = {name: measure_column(reference[name], window[name], scorers[name]) for name in shared}
     evidence = WindowEvidence(
         at=now,
-        rows=int(max((column.rows for column in window.values()), default=0)),
+        rows=rows,
         positions=tuple(positions) if positions is not None else None,
         seasons=tuple(seasons),
         scores={name: _scores(name, scored[name], scorers[name], usable) for name in shared} if usable else {},
@@ -147,7 +150,7 @@ def _calibrated_evidence(
 ) -> dict[str, _Evidence]:
     """The strongest aspect of each column by the random-effects model."""
     windows = windows[-max(STEPS) :]
-    spans = _window_spans(windows)
+    predictors: dict[int, Predictor] = {}
     best = {name: _Evidence(1.0, "location" if measured[name].kind == "number" else "shares", 1) for name in names}
     for aspect, share in ASPECT_SHARES.items():
         tested = [
@@ -158,13 +161,21 @@ def _calibrated_evidence(
             and aspect in windows[-1].scores[name]
             and _effect(name, aspect, measured[name], calibration) >= policy.floor(name)
         ]
+        if not tested:
+            continue
         first = _first_complete(tested, aspect, windows)
-        p_values, steps = _aspect_p_values(tested, aspect, calibration, windows[first:], spans[first:])
+        if first not in predictors:
+            predictors[first] = _predictor(calibration, windows[first:])
+        columns = [calibration.columns[name] for name in tested]
+        p_values = predictors[first].step_p_values(
+            fitted=[column.fitted[aspect] for column in columns],
+            reference=[column.series[aspect] for column in columns],
+            windows=[np.array([window.scores[name][aspect] for window in windows[first:]]) for name in tested],
+        )
         for name, row in zip(tested, p_values, strict=True):
-            weighted = row / (share * _step_shares(len(steps)))
-            place = int(np.argmin(weighted))
-            if weighted[place] < best[name].p_value:
-                best[name] = _Evidence(float(weighted[place]), aspect, steps[place])
+            weighted = float(np.min(row / (share * _step_shares(len(row)))))
+            if weighted < best[name].p_value:
+                best[name] = _Evidence(weighted, aspect, 1 + int(np.argmin(row)))
     return best
 
 
@@ -181,46 +192,25 @@ def _first_complete(names: Sequence[str], aspect: str, windows: Sequence[WindowE
     return first
 
 
-def _window_spans(windows: Sequence[WindowEvidence]) -> list[Span]:
-    known = all(window.positions is not None for window in windows)
+def _predictor(calibration: Calibration, windows: Sequence[WindowEvidence]) -> Predictor:
+    placed = all(window.positions is not None for window in windows)
     spans = []
     for place, window in enumerate(windows):
-        if known and window.positions is not None:
+        if placed and window.positions is not None:
             positions = window.positions
         else:
             positions = tuple(FAR + place + batch for batch in range(len(window.seasons)))
         spans.append(Span(positions, window.seasons, window.rows))
-    return spans
-
-
-def _aspect_p_values(
-    names: Sequence[str],
-    aspect: str,
-    calibration: Calibration,
-    windows: Sequence[WindowEvidence],
-    spans: Sequence[Span],
-) -> tuple[Floats, tuple[int, ...]]:
-    steps = tuple(step for step in STEPS if step <= len(windows))
-    if not names:
-        return np.zeros((0, len(steps))), steps
-    columns = [calibration.columns[name] for name in names]
-    p_values = step_p_values(
-        fitted=[column.fitted[aspect] for column in columns],
-        reference=[column.series[aspect] for column in columns],
-        windows=[np.array([window.scores[name][aspect] for window in windows]) for name in names],
-        spans=calibration.spans,
-        window_spans=spans,
-        steps=steps,
-        placed=all(window.positions is not None for window in windows),
-    )
-    return p_values, steps
+    return Predictor(calibration.spans, spans, placed=placed)
 
 
 def _step_shares(count: int) -> Floats:
-    """Share of a column's budget for a change in this window, and for changes that began earlier."""
-    if count == 1:
-        return np.ones(1)
-    return np.array([THIS_WINDOW_SHARE] + [(1 - THIS_WINDOW_SHARE) / (count - 1)] * (count - 1))
+    """Share of a column's budget for a change in the last 1, 2, ... windows: only `STEPS` of them are tested."""
+    shares = np.full(count, 1e-300)
+    earlier = [step for step in STEPS if 1 < step <= count]
+    shares[0] = THIS_WINDOW_SHARE if earlier else 1.0
+    shares[np.array(earlier, int) - 1] = (1 - THIS_WINDOW_SHARE) / max(len(earlier), 1)
+    return shares
 
 
 def _uncalibrated_evidence(

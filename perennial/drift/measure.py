@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.drift.distances import (
+    Binned,
     aligned_categories,
     chi_square,
     cramers_v,
+    cumulative_gaps,
     jensen_shannon,
     kolmogorov_p_value,
-    kolmogorov_smirnov,
     population_stability_index,
     total_variation,
-    wasserstein,
 )
 from perennial.drift.scores import CategoryCounts, CategoryScorer, ColumnCounts, NumberCounts, NumberScorer, Scorer
 
@@ -87,11 +87,10 @@ def _measure_number(
     null_p: float,
 ) -> Measured:
     old, new = reference.binned, window.binned
-    ks = kolmogorov_smirnov(old, new)
+    ks, moved = cumulative_gaps(old, new)
     spread = old.spread
-    moved = wasserstein(old, new)
     fine = scorer.groups(old), scorer.groups(new)
-    coarse = scorer.coarse_groups(old), scorer.coarse_groups(new)
+    coarse = scorer.coarsen(fine[0]), scorer.coarsen(fine[1])
     return Measured(
         kind="number",
         ks=_finite(ks),
@@ -104,15 +103,13 @@ def _measure_number(
         new_category_share=0.0,
         sampling_p_value=kolmogorov_p_value(ks, old.rows, new.rows),
         null_p_value=null_p,
-        moved=_how_a_number_moved(reference, window, scorer),
+        moved=_how_a_number_moved(old, new, scorer.location(fine[1]) - scorer.location(fine[0])),
     )
 
 
-def _how_a_number_moved(reference: NumberCounts, window: NumberCounts, scorer: NumberScorer) -> str:
-    old, new = reference.binned, window.binned
+def _how_a_number_moved(old: Binned, new: Binned, shift: float) -> str:
     if not len(old.values) or not len(new.values):
         return "has no values on one side"
-    shift = scorer.score(window)["location"][0] - scorer.score(reference)["location"][0]
     if abs(shift) < 0.02 and old.spread:
         return f"changed shape: spread {_short(old.spread)} -> {_short(new.spread)}"
     medians = (old.median, new.median)

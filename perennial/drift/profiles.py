@@ -17,7 +17,7 @@ from perennial.profile.columns import ColumnProfile
 from perennial.profile.histogram import Histogram
 from perennial.profile.model import Profile
 
-__all__ = ["WORDS", "columns_of", "common_resolution"]
+__all__ = ["WORDS", "columns_of", "common_resolution", "resolution_of"]
 
 WORDS = " (words)"
 
@@ -34,6 +34,15 @@ def common_resolution(profiles: Sequence[Profile]) -> Resolution:
             if counts is not None:
                 thresholds[name] = min(thresholds.get(name, counts.threshold), counts.threshold)
     return Resolution(levels, thresholds)
+
+
+def resolution_of(profile: Profile, within: Resolution) -> Resolution:
+    """What a profile's columns get at most: its own resolution, or a coarser one that is asked for."""
+    own = common_resolution([profile])
+    return Resolution(
+        {name: min(level, within.levels.get(name, level)) for name, level in own.levels.items()},
+        {name: min(limit, within.thresholds.get(name, limit)) for name, limit in own.thresholds.items()},
+    )
 
 
 def columns_of(
@@ -59,7 +68,7 @@ def columns_of(
 
 def _numbers(column: ColumnProfile, bins: Histogram, level: int) -> NumberCounts:
     coarse = bins.at_level(level)
-    return NumberCounts(Binned.of(coarse.values, coarse.counts), float(column.null_count))
+    return NumberCounts(Binned(coarse.values, coarse.counts.astype(float)), float(column.null_count))
 
 
 def _categories(counts: ProfiledCategories, threshold: int | None, nulls: int) -> CategoryCounts:

@@ -86,12 +86,17 @@ class NumberScorer:
 
     def groups(self, binned: Binned) -> Floats:
         """Rows in each fine group."""
-        places = np.searchsorted(self.bounds, binned.values, side="right")
-        return np.bincount(places, weights=binned.counts, minlength=len(self.marks)).astype(float)
+        below = np.concatenate([[0.0], np.cumsum(binned.counts)])
+        inner = below[np.searchsorted(binned.values, self.bounds, side="left")]
+        return np.diff(inner, prepend=0.0, append=below[-1])
 
-    def coarse_groups(self, binned: Binned) -> Floats:
-        """Rows in each of about ten groups of equal reference rows."""
-        return np.bincount(self.coarse, weights=self.groups(binned)).astype(float)
+    def location(self, groups: Floats) -> float:
+        """Mean normal score of rows in the fine groups; 0 without rows."""
+        return float(groups @ self.marks / max(groups.sum(), 1))
+
+    def coarsen(self, groups: Floats) -> Floats:
+        """Rows in each of about ten groups of equal reference rows, from those in the fine groups."""
+        return np.bincount(self.coarse, weights=groups).astype(float)
 
     def score(self, column: NumberCounts) -> Scores:
         """Location, scale and shape as far as the column has them, and nulls; nan where there are no values."""
@@ -105,7 +110,7 @@ class NumberScorer:
             variance = float(shares @ self.marks**2) - location**2
             floored = np.log(np.maximum(variance, 1e-6))
             scores["scale"] = np.array([floored * filled / self.scale_scale])
-            scores["shape"] = 2 * np.sqrt(np.bincount(self.coarse, weights=shares)) * filled
+            scores["shape"] = 2 * np.sqrt(self.coarsen(shares)) * filled
         return scores
 
 

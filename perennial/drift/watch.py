@@ -7,7 +7,7 @@ from perennial.drift.calibration import Calibration, calibrate_columns
 from perennial.drift.judge import check_columns
 from perennial.drift.places import place_in_time, reference_spans, season_of
 from perennial.drift.policy import DriftPolicy
-from perennial.drift.profiles import WORDS, columns_of, common_resolution
+from perennial.drift.profiles import WORDS, columns_of, common_resolution, resolution_of
 from perennial.drift.report import DriftReport, WindowEvidence
 from perennial.profile.model import Profile, merge
 
@@ -92,12 +92,14 @@ def check(
         The window's season label and place in batches after the first of the reference, where `now` doesn't tell.
     """
     columns = common_resolution([reference, window])
+    readable = resolution_of(window, calibration.resolution) if calibration is not None else columns
     weights = policy.weights if weights is None else weights
     out = _left_out(weights)
     batches = calibration.window_batches if calibration is not None else policy.window_batches
     return check_columns(
         columns_of(reference, columns, out),
         columns_of(window, columns, out),
+        rows=window.rows,
         calibration=calibration,
         policy=policy,
         weights=weights,
@@ -105,7 +107,7 @@ def check(
         now=now,
         positions=_positions(calibration, now, position, batches),
         seasons=_seasons(calibration, policy, now, season, batches),
-        scored=columns_of(window, calibration.resolution, out) if calibration is not None else None,
+        scored=columns_of(window, readable, out) if readable != columns else None,
     )
 
 

@@ -1,0 +1,220 @@
+"""
+Detection delay and false alarms on streams whose drift points are known.
+
+A data set is a folder with data.parquet (a `batch` column numbers the landed files) and meta.json (label, columns to
+drop, drift points). None is shipped here: name the folder that holds them. Each stretch without drift is split into
+a reference and held-out windows before the next drift point, where any alarm is false; the delay is counted from the
+drift point to the first alarm.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from perennial.contract import Contract
+from perennial.drift import DriftPolicy, DriftReport, calibrate, check, policy_for
+from perennial.drift.distances import jensen_shannon, kolmogorov_p_value, kolmogorov_smirnov, wasserstein
+from perennial.drift.distances import chi_square as chi_square_test
+from perennial.drift.profiles import columns_of, common_resolution
+from perennial.drift.scores import ColumnCounts, NumberCounts, build_scorer
+from perennial.profile import Profile, merge, profile_table
+
+Alarm = Callable[[Sequence[Profile], Profile], list[str]]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A reference's batches, the batches where nothing drifts, and where drift begins (None: never)."""
+
+    data: str
+    reference: range
+    quiet: range
+    drift: int | None
+    last: int
+    policy: DriftPolicy = DriftPolicy()
+
+
+EPISODES = (
+    Episode("fdh_fraud", range(30, 60), range(60, 183), None, 183, DriftPolicy(season="weekday")),
+    Episode("fdh_attack_shift", range(30, 60), range(60, 80), 80, 130, DriftPolicy(season="weekday")),
+    Episode("fdh_attack_shift", range(82, 112), range(112, 130), 130, 183, DriftPolicy(season="weekday")),
+    Episode("elec2", range(0, 28), range(28, 36), 36, 95),
+    Episode("support_intents", range(0, 6), range(6, 8), 8, 14),
+    Episode("support_intents", range(0, 6), range(6, 8), 8, 14, DriftPolicy(min_reference_batches=6)),
+    Episode("support_intents", range(8, 13), range(13, 14), 14, 20, DriftPolicy(min_reference_batches=5)),
+    Episode("support_intents", range(14, 19), range(19, 20), 20, 24, DriftPolicy(min_reference_batches=5)),
+)
+
+
+def compare_real(folder: Path, *, show: bool) -> dict[str, Any]:
+    """A table of delays and false alarms, ours beside others' rules on the same profiles."""
+    results = []
+    loaded: dict[str, tuple[list[Profile], list[datetime], Contract]] = {}
+    for episode in EPISODES:
+        if not (folder / episode.data).is_dir():
+            continue
+        if episode.data not in loaded:
+            loaded[episode.data] = _load(folder / episode.data)
+        result = _run(episode, *loaded[episode.data])
+        results.append(result)
+        if show:
+            _show(result)
+    return {"episodes": results}
+
+
+def _load(folder: Path) -> tuple[list[Profile], list[datetime], Contract]:
+    table = pq.read_table(folder / "data.parquet")
+    meta = json.loads((folder / "meta.json").read_text())
+    contract = _contract(table, set(meta["drop"]) | {"batch", "ts"})
+    profiles, times = [], []
+    for batch in range(int(pc.max(table["batch"]).as_py()) + 1):
+        rows = table.filter(pc.equal(table["batch"], batch))
+        times.append(pc.min(rows["ts"]).as_py().replace(tzinfo=UTC))
+        profiles.append(profile_table(rows, contract))
+    return profiles, times, contract
+
+
+def _contract(table: pa.Table, out: Iterable[str]) -> Contract:
+    columns: dict[str, dict[str, str]] = {}
+    for field in table.schema:
+        if field.name in out:
+            continue
+        numeric = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        columns[field.name] = {"type": "number" if numeric else "text" if field.name == "text" else "category"}
+    return Contract(format="parquet", record_id="record", event_time="ts", columns=columns)
+
+
+def _run(episode: Episode, profiles: list[Profile], times: list[datetime], contract: Contract) -> dict[str, Any]:
+    reference = [profiles[place] for place in episode.reference]
+    alarms = {"ours": _ours(episode, profiles, times, contract)}
+    for name, rule in {
+        "KS/chi2 p < .05": _p_value,
+        "Evidently's default": _evidently,
+        "NannyML's default": _nannyml,
+    }.items():
+        until = range(episode.quiet.start, episode.last)
+        alarms[name] = {place: rule(reference, profiles[place]) for place in until}
+    return {
+        "data": episode.data,
+        "reference": f"{episode.reference.start}-{episode.reference.stop - 1}",
+        "drift": episode.drift,
+        "calibrated": len(reference) >= episode.policy.min_reference_batches,
+        "rules": {name: _score(found, episode) for name, found in alarms.items()},
+    }
+
+
+def _score(found: dict[int, list[str]], episode: Episode) -> dict[str, Any]:
+    false = sum(bool(found.get(place)) for place in episode.quiet)
+    delay = None
+    columns: list[str] = []
+    if episode.drift is not None:
+        for place in range(episode.drift, episode.last):
+            if found.get(place):
+                delay, columns = place - episode.drift, found[place][:4]
+                break
+    return {"false": false, "quiet": len(episode.quiet), "delay": delay, "columns": columns}
+
+
+def _ours(episode: Episode, profiles: list[Profile], times: list[datetime], contract: Contract) -> dict[int, list[str]]:
+    policy = policy_for(contract, episode.policy)
+    batches = [profiles[place] for place in episode.reference]
+    calibration = calibrate(batches, policy=policy, times=[times[place] for place in episode.reference])
+    reference = merge(batches)
+    history: list[DriftReport] = []
+    found = {}
+    for place in range(episode.quiet.start, episode.last):
+        report = check(
+            reference,
+            profiles[place],
+            calibration=calibration,
+            policy=policy,
+            history=history[-8:],
+            now=times[place],
+        )
+        history.append(report)
+        found[place] = list(report.drifted_columns)
+    return found
+
+
+def _pairs(reference: Sequence[Profile], window: Profile) -> dict[str, tuple[list[ColumnCounts], ColumnCounts]]:
+    resolution = common_resolution([*reference, window])
+    read = [columns_of(profile, resolution, frozenset({"record", "ts"})) for profile in [*reference, window]]
+    return {name: ([one[name] for one in read[:-1]], read[-1][name]) for name in read[-1]}
+
+
+def _merged(batches: Sequence[ColumnCounts]) -> ColumnCounts:
+    from perennial.drift.calibration import merge_columns
+
+    return merge_columns(batches)
+
+
+def _p_value(reference: Sequence[Profile], window: Profile) -> list[str]:
+    flagged = []
+    for name, (batches, current) in _pairs(reference, window).items():
+        pooled = _merged(batches)
+        if isinstance(pooled, NumberCounts) and isinstance(current, NumberCounts):
+            statistic = kolmogorov_smirnov(pooled.binned, current.binned)
+            p_value = kolmogorov_p_value(statistic, pooled.binned.rows, current.binned.rows)
+        else:
+            p_value = chi_square_test(*_tables(pooled, current))[2]
+        if p_value < 0.05:
+            flagged.append(name)
+    return flagged
+
+
+def _evidently(reference: Sequence[Profile], window: Profile) -> list[str]:
+    flagged = []
+    for name, (batches, current) in _pairs(reference, window).items():
+        pooled = _merged(batches)
+        if isinstance(pooled, NumberCounts) and isinstance(current, NumberCounts):
+            size = wasserstein(pooled.binned, current.binned) / max(pooled.binned.spread, 1e-12)
+        else:
+            size = jensen_shannon(*_tables(pooled, current))
+        if size >= 0.1:
+            flagged.append(name)
+    return flagged
+
+
+def _nannyml(reference: Sequence[Profile], window: Profile) -> list[str]:
+    flagged = []
+    for name, (batches, current) in _pairs(reference, window).items():
+        pooled = _merged(batches)
+        own = np.array([jensen_shannon(*_tables(pooled, batch)) for batch in batches])
+        if jensen_shannon(*_tables(pooled, current)) > own.mean() + 3 * own.std():
+            flagged.append(name)
+    return flagged
+
+
+def _tables(pooled: ColumnCounts, current: ColumnCounts) -> tuple[np.ndarray, np.ndarray]:
+    """Both sides over the same groups: reference quantiles for numbers, all categories otherwise."""
+    if isinstance(pooled, NumberCounts) and isinstance(current, NumberCounts):
+        scorer = build_scorer(pooled)
+        return scorer.groups(pooled.binned), scorer.groups(current.binned)
+    names = sorted({*pooled.counts, *current.counts})
+    left, right = ([*(side.counts.get(name, 0) for name in names), side.unlisted] for side in (pooled, current))
+    return np.array(left, float), np.array(right, float)
+
+
+def _show(result: dict[str, Any]) -> None:
+    drift = f"drift at batch {result['drift']}" if result["drift"] is not None else "no drift"
+    note = "" if result["calibrated"] else ", too few batches to calibrate"
+    print(f"\n  {result['data']}: reference batches {result['reference']}, {drift}{note}")
+    for name, score in result["rules"].items():
+        late = (
+            "-"
+            if result["drift"] is None
+            else "never"
+            if score["delay"] is None
+            else f"after {score['delay'] + 1} windows"
+        )
+        print(
+            f"    {name:22s} false {score['false']:3d} of {score['quiet']:3d}   found {late:18s} {', '.join(score['columns'])}"
+        )
