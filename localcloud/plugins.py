@@ -13,6 +13,7 @@ PLUGINS = (
     "localcloud.lambdas",
     "localcloud.states",
     "localcloud.events",
+    "localcloud.cloudformation",
     "localcloud.cloudwatch",
     "localcloud.sagemaker",
 )

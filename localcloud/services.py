@@ -13,6 +13,7 @@ from localcloud.extension import replace, require
 Served = tuple[int, dict[str, str], bytes]
 
 _authorizers: dict[str, Authorize] = {}
+_registered_types: set[str] = set()
 
 
 def install(context: Context) -> None:
@@ -62,9 +63,13 @@ def register(
 
 def register_resource(context: Context, type_name: str, resource: ResourceType) -> None:
     """Let CloudFormation make `type_name`; see `Context.register_resource`."""
-    from ministack.services.cloudformation import provisioners
+    from ministack.services.cloudformation import provisioners, stacks
 
     require(provisioners, "_RESOURCE_HANDLERS")
+    if not _registered_types:
+        # What we register may call services, which is not possible on the event loop.
+        blocking = replace(stacks, "_runs_on_worker_thread", lambda kind: kind in _registered_types or blocking(kind))
+    _registered_types.add(type_name)
     handlers: dict[str, Any] = {"create": resource.create, "delete": resource.delete}
     if resource.update:
         handlers["update"] = resource.update
