@@ -113,7 +113,7 @@ def _real_path(loc: tuple[str | int, ...], document: Any, *, missing: bool) -> t
 
 def _mistake(error: ErrorDetails, path: Path, document: Mapping[str, Any], model: type[BaseModel]) -> Mistake:
     kind, given, context = error["type"], error["input"], error.get("ctx", {})
-    key = str(path[-1]) if path else ""
+    key = _key_at(path)
     if kind == "extra_forbidden":
         known = _keys(_model_at(model, error["loc"][:-1]))
         sentence = f"{key} is not known here: a key must be one of {', '.join(known)}.{suggestion(key, known)}"
@@ -135,6 +135,13 @@ def _mistake(error: ErrorDetails, path: Path, document: Mapping[str, Any], model
     else:
         sentence = f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}. Got {shown(given)} instead."
     return Mistake(path, sentence)
+
+
+def _key_at(path: Path) -> str:
+    """The key that a path ends in, with its index where it is an item of a list."""
+    if len(path) > 1 and isinstance(path[-1], int):
+        return f"{path[-2]}[{path[-1]}]"
+    return str(path[-1]) if path else ""
 
 
 def _at(document: Any, path: Path) -> Any:
