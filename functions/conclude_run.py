@@ -14,6 +14,7 @@ AWS actions
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from functions import _shell
@@ -34,6 +35,9 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     """Read from the machine's state how the run ended; record it; say it."""
     run_id, name = str(event["run_id"]), shell.settings.loop_name
     outcome, reasons = conclusion(event)
+    if outcome == "rolled back":
+        rollout = shell.catalog.get(keys.rollout_item(name, run_id)) or {}
+        reasons = tuple((rollout.get("said_model_rolled_back") or {}).get("reasons") or reasons)
     item = keys.run_item(name, run_id)
     said = shell.announce_once(
         item,
@@ -43,7 +47,7 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
             at=shell.now(),
             run_id=run_id,
             outcome=outcome,
-            model_version=run_id if event.get("model") else None,
+            model_version=run_id if (event.get("state") or {}).get("model") else None,
             reasons=reasons,
         ),
     )
@@ -54,34 +58,35 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     return {"run_id": run_id, "outcome": said.outcome, "reasons": list(said.reasons)}
 
 
-def conclusion(state: dict[str, Any]) -> tuple[Outcome, tuple[str, ...]]:
+def conclusion(event: Mapping[str, Any]) -> tuple[Outcome, tuple[str, ...]]:
     """
-    How a run ended, from what its machine has collected.
+    How a run ended and why, from what its machine has collected.
 
-    >>> conclusion({"error": {"Error": "DatasetTooSmall", "Cause": '{"errorMessage": "3 rows"}'}})
+    Parameters
+    ----------
+    event
+        `outcome` as the machine's own path says it, `error` where one was caught, and `state`: all that was collected.
+
+    >>> conclusion({"outcome": "declined", "state": {"error": {"Cause": '{"errorMessage": "3 rows"}'}}})
     ('declined', ('3 rows',))
-    >>> conclusion({"verdict": {"verdict": "failed", "reasons": ["floor: auc 0.4"]}})
+    >>> conclusion({"outcome": "rejected", "state": {"verdict": {"reasons": ["floor: auc 0.4"]}}})
     ('rejected', ('floor: auc 0.4',))
     """
-    error = state.get("error")
-    if error:
-        outcome: Outcome = "declined" if error.get("Error") == "DatasetTooSmall" else "failed"
-        return outcome, (_cause(error),)
-    verdict, approval, rollout = (state.get(part) or {} for part in ("verdict", "approval", "rollout"))
-    if verdict and verdict.get("verdict") != "passed":
-        return "rejected", tuple(verdict.get("reasons", ()))
-    if approval and not approval.get("approved"):
-        return "denied", tuple(approval.get("reasons") or (f"denied by {approval.get('by', 'nobody')}",))
-    output = rollout.get("output", rollout.get("Output", rollout))
-    status = (json.loads(output) if isinstance(output, str) else output).get("status")
-    if status == "promoted":
-        return "promoted", tuple(verdict.get("reasons", ()))
-    if status == "rolled back":
-        return "rolled back", ("the rollout was rolled back: see its record",)
-    return "failed", (f"the rollout must end as promoted or rolled back. Got {status!r} instead",)
+    outcome: Outcome = event["outcome"]
+    state = event.get("state") or {}
+    verdict, approval = state.get("verdict") or {}, state.get("approval") or {}
+    error = event.get("error") or state.get("error")
+    if outcome in ("promoted", "rejected"):
+        return outcome, tuple(verdict.get("reasons", ()))
+    if outcome == "denied":
+        unanswered = (f"governance: nobody answered in time ({(error or {}).get('Error', 'no answer')})",)
+        return outcome, tuple(approval.get("reasons") or unanswered)
+    if outcome == "rolled back":
+        return outcome, ("the rollout was rolled back",)
+    return outcome, (_cause(error or {}),)
 
 
-def _cause(error: dict[str, Any]) -> str:
+def _cause(error: Mapping[str, Any]) -> str:
     """The sentence in a state machine's error: Lambda's cause is JSON with the message inside."""
     cause = error.get("Cause") or ""
     try:

@@ -17,6 +17,7 @@ AWS actions
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -107,12 +108,23 @@ def _parse(event: dict[str, Any]) -> Order:
     error = event.get("error") or {}
     told = tuple(event.get("reasons") or ()) or tuple((event.get("step") or {}).get("reasons") or ())
     if not told:
-        told = (event.get("reason") or f"{error.get('Error', 'no reason given')}",)
+        told = (str(event.get("reason") or _sentence(error)),)
     cause: Cause = event.get("cause") or (event.get("step") or {}).get("cause") or "failure"
     if error.get("Error") == "SmokeTestFailed":
         cause = "smoke test"
     rollout_id = plan.get("rollout_id") or event.get("rollout_id")
     return Order(cause=cause, reasons=told, rollout_id=rollout_id, closes=rollout_id is not None)
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """What a state machine's error says: Lambda's cause is JSON with the message inside."""
+    cause = str(error.get("Cause") or "")
+    try:
+        parsed = json.loads(cause)
+    except ValueError:
+        parsed = {}
+    said = parsed.get("errorMessage") if isinstance(parsed, dict) else None
+    return f"{error.get('Error', 'no reason given')}: {said or cause}".rstrip(": ")[:500]
 
 
 def _not_ours(order: Order, state: LiveState, settings: Settings) -> str | None:

@@ -77,7 +77,7 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
 
 
 def _signature(package: Package) -> tuple[str, str]:
-    """Who answered and why: the identity that AWS recorded, else the signature "by NAME: reason" of the command line."""
+    """Who answered and why: the identity that AWS recorded, else the command line's signature "by NAME: reason"."""
     signed = _SIGNED.match(package.description)
     why = signed["why"] if signed else package.description
     return package.modified_by or (signed["who"].strip() if signed else "a person in the model registry"), why.strip()
