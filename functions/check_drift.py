@@ -15,10 +15,181 @@ AWS actions
 
 from __future__ import annotations
 
-from functions import _shell
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-__all__ = ["Settings"]
+from functions import _shell
+from functions._shell import Shell
+from perennial import keys
+from perennial.aws.evidence import observe_window
+from perennial.aws.history import PastBatch, window_ending_at
+from perennial.aws.lake import ObjectGone
+from perennial.aws.live import LivePointer
+from perennial.drift import Calibration, DriftPolicy, DriftReport, WindowEvidence, check, policy_for
+from perennial.drift.places import season_of
+from perennial.errors import EventInvalid
+from perennial.events import BatchAccepted, DriftDetected, parse
+from perennial.profile import Profile, merge
+from perennial.trigger import Window
+
+__all__ = ["Settings", "handler", "run"]
+
+# Windows before this one whose evidence adds to it: drift too small for one window shows in several.
+HISTORY_WINDOWS = 7
 
 
 class Settings(_shell.Settings):
     """The environment of check_drift."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What freeze_dataset wrote beside the champion's dataset version."""
+
+    model_version: str
+    until: datetime
+    profile: Profile
+    calibration: Calibration
+    seasons: Mapping[str, Profile]
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Reference:
+        """From the stored JSON."""
+        return cls(
+            model_version=stored["model_version"],
+            until=datetime.fromisoformat(stored["until"]),
+            profile=_profile(stored["profile"]),
+            calibration=Calibration.from_json(json.dumps(stored["calibration"])),
+            seasons={label: _profile(held["profile"]) for label, held in stored["seasons"].items()},
+        )
+
+
+def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
+    """Window and reference from their profiles, one check, the report kept, drift announced."""
+    accepted = _parse(event, shell.settings.loop_name)
+    policy, champion = shell.loop.triggers.drift, LivePointer(shell.catalog, shell.loop.name).read().live.champion
+    if policy is None or champion is None or accepted.last_event_at is None:
+        return _skipped("no drift trigger" if policy is None else "no champion, so nothing to compare with", shell)
+    reference = Reference.of(shell.lake.get_json(keys.reference_key(champion.model_version)))
+    if accepted.last_event_at <= reference.until:
+        return _skipped("the batch is not newer than the champion's reference", shell)
+    span = HISTORY_WINDOWS + policy.window_batches
+    past = window_ending_at(shell.catalog, shell.loop.name, accepted.last_event_at, accepted.batch_id, span)
+    report = _check(reference, past, policy_for(shell.loop.contract, policy), shell)
+    key = keys.drift_report_key(accepted.batch_id)
+    kept = {
+        "model_version": reference.model_version,
+        "batch_ids": [batch.entry.batch_id for batch in past[-policy.window_batches :]],
+        "report": json.loads(report.to_json()),
+    }
+    shell.lake.put_json(key, kept)
+    drifted = report.verdict == "drifted"
+    observe_window(
+        shell.catalog,
+        shell.loop.name,
+        "drift",
+        Window(window_id=accepted.batch_id, as_of=accepted.last_event_at, positive=drifted),
+    )
+    if drifted:
+        _announce(accepted, report, key, shell)
+    _measure(report, shell)
+    shell.logger.info({"event": "drift checked", "batch_id": accepted.batch_id, "verdict": report.verdict})
+    return {"verdict": report.verdict, "columns": list(report.drifted_columns), "report_key": key}
+
+
+def _parse(event: dict[str, Any], loop: str) -> BatchAccepted:
+    said = parse(event["detail-type"], event["detail"])
+    if not isinstance(said, BatchAccepted) or said.loop != loop:
+        raise EventInvalid(f"an event must be Batch Accepted of loop {loop}. Got {said.detail_type} instead.")
+    return said
+
+
+def _skipped(reason: str, shell: Shell[Settings]) -> dict[str, Any]:
+    shell.logger.info({"event": "drift not checked", "reason": reason})
+    return {"verdict": "skipped", "reason": reason}
+
+
+def _check(reference: Reference, past: Sequence[PastBatch], policy: DriftPolicy, shell: Shell[Settings]) -> DriftReport:
+    window = past[-policy.window_batches :]
+    profile = merge(Profile.from_bytes(shell.lake.get(batch.profile_key)) for batch in window)
+    now = window[-1].entry.first_event_at
+    season = season_of(now, policy.season)
+    # The columns' weights: the champion's importances are how much each of them matters to its predictions.
+    importances = _importances(reference.model_version, shell)
+    weights = {**importances, **policy.weights} if importances else policy.weights
+    return check(
+        reference.seasons.get(season, reference.profile),
+        profile,
+        calibration=reference.calibration,
+        policy=policy,
+        weights=weights,
+        history=_history(reference, past[:-1], shell),
+        now=now,
+        season=season if policy.season != "none" else None,
+    )
+
+
+def _importances(model_version: str, shell: Shell[Settings]) -> dict[str, float]:
+    """
+    The champion's importances as weights around 1, kept from 0: an unimportant column may still break.
+
+    A column that the model hardly uses gets a quarter of an average column's budget.
+    """
+    try:
+        evaluation = shell.lake.get_json(f"{keys.evaluation_prefix(model_version)}evaluation.json")
+    except ObjectGone:
+        return {}
+    shares = {name: max(float(share), 0.0) for name, share in (evaluation.get("importances") or {}).items()}
+    total = sum(shares.values())
+    if total <= 0:
+        return {}
+    return {name: 0.25 + 0.75 * share * len(shares) / total for name, share in shares.items()}
+
+
+def _history(reference: Reference, past: Sequence[PastBatch], shell: Shell[Settings]) -> list[WindowEvidence]:
+    """Evidence of the windows since this champion's reference, oldest first; a window without a report is left out."""
+    found = []
+    for batch in past:
+        if batch.entry.last_event_at <= reference.until:
+            continue
+        try:
+            kept = shell.lake.get_json(keys.drift_report_key(batch.entry.batch_id))
+        except ObjectGone:
+            continue
+        if kept["model_version"] == reference.model_version:
+            found.append(DriftReport.model_validate(kept["report"]).evidence)
+    return found
+
+
+def _announce(accepted: BatchAccepted, report: DriftReport, key: str, shell: Shell[Settings]) -> None:
+    assert accepted.last_event_at is not None
+    shell.announce_once(
+        keys.evidence_item(shell.loop.name, f"drift#{accepted.batch_id}"),
+        DriftDetected(
+            loop=shell.loop.name,
+            loop_digest=shell.loop.digest,
+            at=shell.now(),
+            batch_id=accepted.batch_id,
+            as_of=accepted.last_event_at,
+            columns=report.drifted_columns,
+            reasons=report.reasons,
+            report_key=key,
+        ),
+    )
+
+
+def _measure(report: DriftReport, shell: Shell[Settings]) -> None:
+    effects = [column.effect * column.weight for column in report.columns]
+    shell.metrics.add("DriftEffect", max(effects, default=0.0), "None")
+    shell.metrics.add("DriftedColumns", len(report.drifted_columns))
+
+
+def _profile(text: str) -> Profile:
+    return Profile.from_bytes(base64.b64decode(text))
+
+
+handler = _shell.lambda_handler(Settings, run)

@@ -73,7 +73,7 @@ def _ingest(body: str, shell: Shell[Settings]) -> None:
         return
     if head.size_bytes > settings.max_object_bytes:
         raise EventInvalid(f"a capture file must hold at most {settings.max_object_bytes} bytes. Got more instead.")
-    _save(arrival, variant, head.last_modified_at.isoformat(), shell)
+    _save(arrival, variant, keys.sortable(head.last_modified_at), shell)
 
 
 def _save(arrival: Arrival, variant: str, captured_at: str, shell: Shell[Settings]) -> None:

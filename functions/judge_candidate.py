@@ -54,7 +54,7 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
         ),
     )
     shell.metrics.add("GatePassed", float(verdict.verdict == "passed"))
-    if evaluation.paired is not None:
+    if evaluation.paired is not None and evaluation.paired.difference is not None:
         shell.metrics.add("GateDifference", evaluation.paired.difference, "None")
     shell.logger.info({"event": "candidate judged", "run_id": run_id, "verdict": verdict.verdict})
     return {
