@@ -61,7 +61,9 @@ class ProfileBuilder:
         present = set(batch.schema.names)
         for name, builder in self._columns.items():
             if name in present:
-                builder.add(batch.column(name))
+                values = batch.column(name)
+                # A label that has not come yet is no missing value.
+                builder.add(values.drop_null() if name == self._contract.label and values.null_count else values)
         if self._pairs:
             self._add_pairs(batch)
         self._reservoir.add(_completed(batch, self._sampled, self._contract))

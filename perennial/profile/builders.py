@@ -21,6 +21,7 @@ from perennial.profile.moments import MomentBuilder
 __all__ = ["BLOCK_ROWS", "ColumnBuilder", "Scratch", "column_builder"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 #: Rows in a block: its scratch arrays stay in a core's cache, and numpy's overhead per call stays small.
 BLOCK_ROWS = 1 << 15
@@ -144,6 +145,9 @@ class _CategoryBuilder:
     def __init__(self, name: str, column: Column) -> None:
         self._name, self._column = name, column
         self._counts = CategoryBuilder()
+        # Blocks of one Parquet row group share their dictionary: its values become Python objects once.
+        self._dictionary: Any = None
+        self._numbers: Ints = np.empty(0, np.int64)
         self._nulls = self._count = 0
 
     def add(self, values: Any) -> None:
@@ -154,11 +158,21 @@ class _CategoryBuilder:
         self._nulls += nulls
         self._count += len(index)
         numbers = np.bincount(index, minlength=len(encoded.dictionary))
-        self._counts.add(encoded.dictionary, numbers)
+        if self._dictionary is not None and self._dictionary.equals(encoded.dictionary):
+            self._numbers += numbers
+        else:
+            self._flush()
+            self._dictionary, self._numbers = encoded.dictionary, numbers
 
     def build(self) -> ColumnProfile:
+        self._flush()
         counts = self._counts.build()
         return ColumnProfile(self._name, self._column.type, self._count, self._nulls, categories=counts)
+
+    def _flush(self) -> None:
+        if self._dictionary is not None:
+            self._counts.add(self._dictionary, self._numbers)
+            self._dictionary = None
 
 
 class _BooleanBuilder:

@@ -1,0 +1,256 @@
+"""
+CSV: UTF-8, comma-separated, double quotes, a header line; LF or CRLF.
+
+Whole blocks go through Arrow's typed parser. A column in which a cell fails is read as bytes from then on and parsed
+by perennial.validation.parsing; lines that are no rows are taken out first by perennial.validation.lines.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+from numpy.typing import NDArray
+
+from perennial.contract import Column, Contract
+from perennial.profile import arrow_type
+from perennial.validation.blocks import Block, FileRejected, Refused, shown
+from perennial.validation.columns import compare_columns, completed, infer_column, normal_names
+from perennial.validation.lines import RECORD, Records, looks_plain, split_records
+from perennial.validation.outcome import Limits, SchemaChange
+from perennial.validation.parsing import FALSE_VALUES, TRUE_VALUES, parse_text, wanted
+from perennial.validation.sources import ByteStream
+from perennial.validation.text_blocks import TextBlocks
+
+__all__ = ["CsvReader"]
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Failures = tuple[tuple[str, Flags, str], ...]
+
+_FAILED_COLUMN = re.compile(r"In CSV column #(\d+):")
+_NAIVE = pa.timestamp("us")
+
+
+class CsvReader:
+    """Reads one stream; `optional` columns may be absent without being a schema change."""
+
+    def __init__(self, stream: ByteStream, contract: Contract, limits: Limits, optional: frozenset[str]) -> None:
+        self._contract, self._limits = contract, limits
+        self._text = TextBlocks(stream, limits)
+        self._header = self._read_header()
+        self._known = [n for n in self._header if n in contract.columns]
+        self.schema_change: SchemaChange | None = compare_columns(
+            contract, self._header, optional, self._infer_columns()
+        )
+        self._loose: set[str] = set()
+        self._naive: set[str] = set(self._known)
+        self._switched: set[str] = set()
+        self._has_integers = any(contract.columns[n].type == "integer" for n in self._known)
+
+    def blocks(self) -> Iterator[Block]:
+        """Every row of the file, once."""
+        for piece in self._text:
+            if piece.refused is not None:
+                yield self._nothing(piece.refused)
+                continue
+            if looks_plain(piece.content):
+                block = self._plain(piece.content)
+                if block is not None:
+                    yield block
+                    continue
+            block, taken = self._careful(bytes(piece.content), final=piece.final)
+            self._text.give_back(taken)
+            yield block
+
+    def _read_header(self) -> list[str]:
+        line = self._text.first_line()
+        if line is None:
+            raise FileRejected("empty", "a CSV file must have a header line. Got an empty file instead")
+        try:
+            names = next(csv.reader([line.decode("utf-8")], strict=True), [])
+        except UnicodeDecodeError as error:
+            raise FileRejected("encoding", f"the header must be UTF-8. Got {line[:80]!r} instead") from error
+        except csv.Error as error:
+            raise FileRejected(
+                "header", f"the header must be one CSV line. Got {line[:80]!r} instead ({error})"
+            ) from error
+        return normal_names(names, self._limits)
+
+    def _infer_columns(self) -> Any:
+        """Types of unknown columns, from the first lines; only looked at if there is an unknown column."""
+
+        def infer(name: str) -> Column:
+            head = self._text.peek(64 << 10)
+            try:
+                table = pacsv.read_csv(
+                    pa.BufferReader(head),
+                    read_options=pacsv.ReadOptions(column_names=self._header, use_threads=False),
+                    parse_options=pacsv.ParseOptions(invalid_row_handler=lambda row: "skip"),
+                )
+                return infer_column(table.schema.field(name).type)
+            except pa.ArrowInvalid:
+                return Column(type="text", nullable=True)
+
+        return infer
+
+    def _plain(self, content: bytearray | memoryview | bytes) -> Block | None:
+        """The block, if each of its lines is a row of the right width."""
+        lines = _line_count(content)
+        columns, failures, rows, invalid = self._parse(content)
+        if invalid or rows != lines:
+            return None
+        batch = completed(columns, self._contract, rows)
+        return Block(batch, rows, partial(self._plain_texts, content), failures=failures)
+
+    def _plain_texts(self, content: Any, rows: Ints) -> list[str]:
+        ends = np.flatnonzero(np.frombuffer(content, np.uint8) == 10) + 1
+        starts = np.concatenate([[0], ends])
+        ends = np.append(ends, len(content))
+        limit = self._limits.max_text_characters
+        return [shown(bytes(content[starts[r] : ends[r]][: 4 * limit]), limit) for r in rows.tolist()]
+
+    def _careful(self, content: bytes, *, final: bool) -> tuple[Block, int]:
+        """The block line by line: what is no row is refused, the rest is parsed."""
+        records, taken = split_records(content, len(self._header), self._limits, final=final)
+        good = records.good
+        columns, failures, rows, invalid = self._parse(_joined(content, records, good))
+        if rows + len(invalid) != len(good):
+            self._refuse_malformed(content, records, good)
+            good = records.good
+            columns, failures, rows, invalid = self._parse(_joined(content, records, good))
+        if rows + len(invalid) != len(good):
+            raise FileRejected("unreadable", "the file must be CSV. Got lines that can't be told apart instead")
+        for number, fields in invalid:
+            records.reasons[good[number]] = f"row must have {len(self._header)} fields. Got {fields} instead"
+        good = records.good
+        limit = self._limits.max_text_characters
+
+        def texts(chosen: Ints) -> list[str]:
+            return [shown(content[records.starts[r] : records.ends[r]], limit) for r in good[chosen].tolist()]
+
+        refused = tuple(
+            Refused(i, reason, shown(content[records.starts[i] : records.ends[i]], limit))
+            for i, reason in enumerate(records.reasons)
+            if reason is not None and not records.blank[i]
+        )
+        blank = int(np.count_nonzero(records.blank))
+        batch = completed(columns, self._contract, rows)
+        return Block(batch, len(records.ends), texts, refused, blank, good, failures), taken
+
+    def _refuse_malformed(self, content: bytes, records: Records, good: Ints) -> None:
+        for i in good.tolist():
+            if not RECORD.fullmatch(content, int(records.starts[i]), int(records.ends[i])):
+                records.reasons[i] = "row must quote whole fields"
+
+    def _nothing(self, refused: Refused) -> Block:
+        batch = completed({n: pa.nulls(0, arrow_type(c)) for n, c in self._contract.columns.items()}, self._contract, 0)
+        return Block(batch, 1, lambda rows: [], (refused,))
+
+    def _parse(self, content: Any) -> tuple[dict[str, Any], Failures, int, list[tuple[int, int]]]:
+        """`(columns, failures, rows, [(row, fields) of another width])` of lines without blanks."""
+        if not len(content):
+            empty = {n: pa.nulls(0, arrow_type(self._contract.columns[n])) for n in self._known}
+            return empty, (), 0, []
+        hexadecimal = self._has_integers and _may_be_hexadecimal(content)
+        while True:
+            types = {n: self._type(n, hexadecimal=hexadecimal) for n in self._known}
+            invalid: list[tuple[int, int]] = []
+            try:
+                table = self._read(content, types, invalid)
+            except pa.ArrowInvalid as error:
+                self._loosen(error)
+                continue
+            columns, failures = self._convert(table)
+            return columns, failures, table.num_rows, invalid
+
+    def _type(self, name: str, *, hexadecimal: bool) -> Any:
+        column = self._contract.columns[name]
+        if name in self._loose or (hexadecimal and column.type == "integer"):
+            return pa.binary()
+        if column.type == "timestamp" and name in self._naive:
+            return _NAIVE
+        return arrow_type(column)
+
+    def _loosen(self, error: pa.ArrowInvalid) -> None:
+        """Read the column that failed in another way: times first with an offset, anything then as bytes."""
+        found = _FAILED_COLUMN.search(str(error))
+        if found is None:
+            raise FileRejected("unreadable", f"the file must be CSV. Got an error instead ({error})") from error
+        name = self._header[int(found[1])]
+        if self._contract.columns[name].type == "timestamp" and name not in self._switched:
+            self._switched.add(name)
+            self._naive ^= {name}
+        else:
+            self._loose.add(name)
+
+    def _read(self, content: Any, types: dict[str, Any], invalid: list[tuple[int, int]]) -> Any:
+        def note(row: Any) -> str:
+            invalid.append((row.number - 1, row.actual_columns))
+            return "skip"
+
+        return pacsv.read_csv(
+            pa.BufferReader(pa.py_buffer(content)),
+            read_options=pacsv.ReadOptions(column_names=self._header, use_threads=False, block_size=len(content) + 1),
+            parse_options=pacsv.ParseOptions(invalid_row_handler=note, newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(
+                column_types=types,
+                include_columns=self._known,
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                null_values=[""],
+                true_values=TRUE_VALUES,
+                false_values=FALSE_VALUES,
+            ),
+        )
+
+    def _convert(self, table: Any) -> tuple[dict[str, Any], Failures]:
+        columns: dict[str, Any] = {}
+        failures: list[tuple[str, Flags, str]] = []
+        for name in self._known:
+            values, column = _one_chunk(table.column(name)), self._contract.columns[name]
+            if pa.types.is_binary(values.type):
+                values, bad = parse_text(values, column)
+                if bad is not None:
+                    failures.append((name, bad, f"{name} must be {wanted(column.type)}"))
+            elif values.type == _NAIVE:
+                values = values.cast(arrow_type(column))
+            columns[name] = values
+        return columns, tuple(failures)
+
+
+def _one_chunk(values: Any) -> Any:
+    return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
+
+
+def _line_count(content: Any) -> int:
+    return int(content.count(b"\n")) + (1 if len(content) and content[-1] != 10 else 0)
+
+
+def _joined(content: bytes, records: Records, good: Ints) -> bytes:
+    """The bytes of some records: whole stretches are copied at once."""
+    if len(good) == len(records.ends):
+        return content[: int(records.ends[-1])] if len(good) else b""
+    if not len(good):
+        return b""
+    breaks = np.flatnonzero(np.diff(good) != 1) + 1
+    firsts, lasts = good[np.append(0, breaks)], good[np.append(breaks - 1, len(good) - 1)]
+    pieces = [
+        content[records.starts[a] : records.ends[b]] for a, b in zip(firsts.tolist(), lasts.tolist(), strict=True)
+    ]
+    return b"".join(pieces)
+
+
+def _may_be_hexadecimal(content: Any) -> bool:
+    """Whether 0x or 0X is anywhere: Arrow would read such integers."""
+    if b"x" not in content and b"X" not in content:
+        return False
+    data = np.frombuffer(content, np.uint8)
+    marks = np.flatnonzero((data[1:] | 32) == 120)
+    return bool((data[marks] == 48).any())

@@ -1,0 +1,134 @@
+"""
+Parquet: read batch by batch, only the contract's columns.
+
+The footer is not believed: rows are counted as they come, text stays dictionary-encoded so that one long value in many
+rows is held once, and every page's own header is looked at before its page is decompressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from perennial.contract import Column, Contract
+from perennial.profile import arrow_type
+from perennial.validation.blocks import Block, FileRejected, shown
+from perennial.validation.columns import compare_columns, completed, infer_column, normal_names
+from perennial.validation.outcome import Limits, SchemaChange
+from perennial.validation.parquet_pages import check_pages
+
+__all__ = ["ParquetReader"]
+
+Ints = NDArray[np.int64]
+
+_BATCH_ROWS = 1 << 16
+_BATCH_CELLS = 4 << 20
+
+
+class ParquetReader:
+    """Reads one seekable source; `optional` columns may be absent without being a schema change."""
+
+    def __init__(self, source: Any, contract: Contract, limits: Limits, optional: frozenset[str]) -> None:
+        self._contract, self._limits = contract, limits
+        try:
+            file = pq.ParquetFile(source)
+            schema, metadata = file.schema_arrow, file.metadata
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise FileRejected("unreadable", f"the file must be Parquet. Got an error instead ({error})") from error
+        if metadata.num_rows * max(len(schema.names), 1) > limits.max_cells:
+            cells = metadata.num_rows * len(schema.names)
+            raise FileRejected("bomb", f"a file must have at most {limits.max_cells} cells. Got {cells} instead")
+        names = normal_names(schema.names, limits)
+        self.schema_change: SchemaChange | None = compare_columns(
+            contract, names, optional, lambda name: infer_column(schema.field(names.index(name)).type)
+        )
+        self._original = {n: o for n, o in zip(names, schema.names, strict=True) if n in contract.columns}
+        for name, original in self._original.items():
+            _check_type(name, contract.columns[name], schema.field(original).type)
+        check_pages(source, metadata, limits)
+        texts = [o for n, o in self._original.items() if contract.columns[n].type in ("category", "text")]
+        self._file = pq.ParquetFile(source, read_dictionary=texts)
+        self._batch_rows = max(1024, min(_BATCH_ROWS, _BATCH_CELLS // max(len(self._original), 1)))
+
+    def blocks(self) -> Iterator[Block]:
+        """Every row of the file, once."""
+        columns = list(self._original.values())
+        batches = self._file.iter_batches(self._batch_rows, columns=columns, use_threads=False)
+        cells = 0
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise FileRejected("unreadable", f"the file must be Parquet. Got an error instead ({error})") from error
+            if batch is None:
+                return
+            cells += batch.num_rows * max(len(columns), 1)
+            if cells > self._limits.max_cells:
+                raise FileRejected("bomb", f"a file must have at most {self._limits.max_cells} cells. Got more instead")
+            yield self._block(batch)
+
+    def _block(self, batch: Any) -> Block:
+        columns, failures = {}, []
+        for name, original in self._original.items():
+            values, column = batch.column(original), self._contract.columns[name]
+            try:
+                columns[name] = _converted(values, column)
+            except (pa.ArrowException, ValueError):
+                columns[name], bad = _converted_loosely(values, column)
+                failures.append((name, bad, f"{name} must be {column.type}"))
+        done = completed(columns, self._contract, batch.num_rows)
+        return Block(done, batch.num_rows, partial(self._texts, batch), failures=tuple(failures))
+
+    def _texts(self, batch: Any, rows: Ints) -> list[str]:
+        return [shown(row, self._limits.max_text_characters) for row in batch.take(pa.array(rows)).to_pylist()]
+
+
+def _check_type(name: str, column: Column, kind: Any) -> None:
+    """Types are the producer's word for a whole column: another kind is a change of schema, not of a row."""
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    number = pa.types.is_floating(value) or pa.types.is_integer(value) or pa.types.is_decimal(value)
+    text = pa.types.is_string(value) or pa.types.is_large_string(value)
+    fits = {
+        "number": number,
+        "integer": pa.types.is_integer(value),
+        "boolean": pa.types.is_boolean(value),
+        "timestamp": pa.types.is_timestamp(value) or pa.types.is_date(value),
+        "category": text,
+        "text": text,
+    }[column.type]
+    if not fits and not pa.types.is_null(value):
+        raise FileRejected("schema", f"{name} must be {column.type}. Got {kind} instead")
+
+
+def _converted(values: Any, column: Column) -> Any:
+    kind = arrow_type(column)
+    if values.type == kind:
+        return values
+    if column.type in ("category", "text"):
+        if pa.types.is_dictionary(values.type):
+            return values if column.type == "category" else values.cast(pa.string())
+        return values.cast(pa.string()).dictionary_encode() if column.type == "category" else values.cast(pa.string())
+    if column.type == "timestamp":
+        zone = values.type.tz if pa.types.is_timestamp(values.type) else None
+        return values.cast(pa.timestamp("us", zone), safe=False).cast(kind)
+    return values.cast(kind, safe=column.type != "number")
+
+
+def _converted_loosely(values: Any, column: Column) -> tuple[Any, NDArray[np.bool_]]:
+    """Value by value: what doesn't fit (a whole number beyond 64 bits, a time beyond the range) is flagged."""
+    kind = arrow_type(column)
+    found, bad = [], np.zeros(len(values), np.bool_)
+    for i in range(len(values)):
+        try:
+            found.append(pc.cast(values[i], kind).as_py())
+        except (pa.ArrowException, ValueError, OverflowError):
+            found.append(None)
+            bad[i] = True
+    return pa.array(found, kind), bad
