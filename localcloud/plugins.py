@@ -10,6 +10,7 @@ from localcloud.context import Context
 PLUGINS = (
     "localcloud.services",
     "localcloud.permissions",
+    "localcloud.encryption",
     "localcloud.lambdas",
     "localcloud.states",
     "localcloud.events",

@@ -77,6 +77,9 @@ def serve(*, port: int, state_dir: Path, scales: Scales, announce: Callable[[str
 
 def _configure(port: int, state_dir: Path, scales: Scales, endpoint_url: str) -> None:
     """ministack reads its settings from the environment when it is imported."""
+    _keep_bytecode()
+    # Nothing here runs in containers, and importing the client costs a second and tens of megabytes.
+    sys.modules.setdefault("docker", None)  # type: ignore[arg-type]
     assert "ministack.app" not in sys.modules, "the settings come too late: ministack is imported already"
     os.environ.update(
         {
@@ -103,6 +106,14 @@ def _configure(port: int, state_dir: Path, scales: Scales, endpoint_url: str) ->
     os.environ.pop("AWS_SESSION_TOKEN", None)
     os.environ.pop("AWS_PROFILE", None)
     os.environ.pop("USE_SSL", None)
+
+
+def _keep_bytecode() -> None:
+    """ministack is large: where Python is told to write no bytecode, keep it in the user's cache all the same."""
+    if sys.dont_write_bytecode:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        sys.pycache_prefix = str(cache / "localcloud" / "bytecode")
+        sys.dont_write_bytecode = False
 
 
 async def _run(context: Context, listener: socket.socket, ready: Callable[[], None]) -> None:

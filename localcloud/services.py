@@ -13,7 +13,7 @@ from localcloud.extension import replace, require
 Served = tuple[int, dict[str, str], bytes]
 
 _authorizers: dict[str, Authorize] = {}
-_registered_types: set[str] = set()
+_threaded_types: set[str] = set()
 
 
 def install(context: Context) -> None:
@@ -63,13 +63,10 @@ def register(
 
 def register_resource(context: Context, type_name: str, resource: ResourceType) -> None:
     """Let CloudFormation make `type_name`; see `Context.register_resource`."""
-    from ministack.services.cloudformation import provisioners, stacks
+    from ministack.services.cloudformation import provisioners
 
     require(provisioners, "_RESOURCE_HANDLERS")
-    if not _registered_types:
-        # What we register may call services, which is not possible on the event loop.
-        blocking = replace(stacks, "_runs_on_worker_thread", lambda kind: kind in _registered_types or blocking(kind))
-    _registered_types.add(type_name)
+    run_in_threads(type_name)
     handlers: dict[str, Any] = {"create": resource.create, "delete": resource.delete}
     if resource.update:
         handlers["update"] = resource.update
@@ -77,6 +74,15 @@ def register_resource(context: Context, type_name: str, resource: ResourceType) 
         handlers["update"] = _replacing(type_name, resource)
         handlers["update_with_logical_id"] = True
     provisioners._RESOURCE_HANDLERS[type_name] = handlers
+
+
+def run_in_threads(type_name: str) -> None:
+    """Let the type's handlers call services, which is not possible on the event loop."""
+    from ministack.services.cloudformation import stacks
+
+    if not _threaded_types:
+        blocking = replace(stacks, "_runs_on_worker_thread", lambda kind: kind in _threaded_types or blocking(kind))
+    _threaded_types.add(type_name)
 
 
 def _replacing(type_name: str, resource: ResourceType) -> Callable[..., tuple[str, dict[str, Any]]]:

@@ -7,7 +7,8 @@ from localcloud.context import Context
 
 def install(context: Context) -> None:
     """Register the types."""
-    from localcloud.cloudformation import archive, budget
+    from localcloud.cloudformation import archive, budget, completion
 
     context.register_resource("AWS::Events::Archive", archive.resource(context))
     context.register_resource("AWS::Budgets::Budget", budget.resource(context))
+    completion.install(context)

@@ -43,8 +43,9 @@ def _settings(properties: dict[str, Any]) -> dict[str, Any]:
     if "EventPattern" in properties:
         pattern = properties["EventPattern"]
         settings["EventPattern"] = pattern if isinstance(pattern, str) else json.dumps(pattern)
-    if "Description" in properties:
-        settings["Description"] = properties["Description"]
+    for name in ("Description", "KmsKeyIdentifier"):
+        if name in properties:
+            settings[name] = properties[name]
     if "RetentionDays" in properties:
         settings["RetentionDays"] = int(properties["RetentionDays"])
     return settings

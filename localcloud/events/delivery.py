@@ -21,6 +21,7 @@ from ministack.core import iam_evaluator
 from ministack.core.arn import parse_arn
 from ministack.services import eventbridge, lambda_svc, sns, sqs
 
+from localcloud import encryption
 from localcloud.context import Context
 from localcloud.extension import require
 
@@ -194,17 +195,24 @@ class Courier:
 
     def _permitted(self, service: str, arn: str, parcel: Parcel) -> None:
         """Let it pass when the resource's own policy lets the delivering service in."""
+        self._allowed(service, arn, _ACTIONS[service], parcel)
+        key = encryption.key_of(service, arn)
+        if key:
+            # The classic trap: an encrypted queue takes no events unless the key's policy lets EventBridge use it.
+            self._allowed("kms", key, "kms:GenerateDataKey", parcel)
+
+    def _allowed(self, service: str, arn: str, action: str, parcel: Parcel) -> None:
         found = iam_evaluator._resource_policy(service, arn)
         request = iam_evaluator.EvalContext(
             principal_arn=parcel.service,
             principal_type="Service",
             principal_account=self._context.account,
-            action=_ACTIONS[service],
+            action=action,
             resource_arn=arn,
             region=self._context.region,
             service_context={"aws:sourcearn": parcel.source_arn, "aws:sourceaccount": self._context.account},
         )
         policy = found[0] if found else None
         if iam_evaluator.evaluate_resource_policy(policy, request, service=parcel.service).decision != "Allow":
-            message = f"the policy of {arn} does not let {parcel.service} do {_ACTIONS[service]} for {parcel.source_arn}"
+            message = f"the policy of {arn} does not let {parcel.service} do {action}"
             raise Undeliverable("NO_PERMISSIONS", message, hopeless=True)

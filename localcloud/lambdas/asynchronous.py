@@ -28,6 +28,13 @@ def install(context: Context) -> None:
     from ministack.services import lambda_svc
 
     require(lambda_svc, "_execute_function")
+    require(lambda_svc, "_event_invoke_config")
+    settings = replace(
+        lambda_svc,
+        "_event_invoke_config",
+        # Settings of a function without a qualifier are those of $LATEST; CloudFormation gives the qualifier.
+        lambda function, qualifier: settings(function, qualifier) or settings(function, _same(qualifier)),
+    )
     queue = _Queue(context)
     replace(lambda_svc, "invoke_async_with_retry", queue.put)
 
@@ -107,9 +114,15 @@ class _Queue:
             _send_message(self._context, dead_letters, json.dumps(invocation.event), role, attributes)
 
 
+def _same(qualifier: str | None) -> str | None:
+    return {None: "$LATEST", "": "$LATEST", "$LATEST": None}.get(qualifier, qualifier)
+
+
 def _settings(function: dict[str, Any]) -> dict[str, Any]:
-    configured = function.get("event_invoke_config") or (function.get("event_invoke_configs") or {}).get("$LATEST")
-    return dict(configured or {})
+    from ministack.services import lambda_svc
+
+    version = (function.get("config") or function).get("Version", "$LATEST")
+    return dict(lambda_svc._event_invoke_config(function, version) or {})
 
 
 def _record(invocation: _Invocation, config: dict[str, Any], result: dict[str, Any], condition: str) -> dict[str, Any]:

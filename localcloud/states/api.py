@@ -114,6 +114,22 @@ class _Executions:
         key = event[0].lower() + event[1:] + "EventDetails"
         sf._add_event(execution, event, {key: details})["previousEventId"] = len(execution["events"]) - 1
         sf._emit_execution_status_event(execution)
+        self._log_history(execution)
+
+    def _log_history(self, execution: dict[str, Any]) -> None:
+        """Write the history to the state machine's log group, as its logging configuration says."""
+        machine = sf._state_machines.get(execution["stateMachineArn"]) or {}
+        settings = machine.get("loggingConfiguration") or {}
+        level, destinations = settings.get("level", "OFF"), settings.get("destinations") or []
+        if level == "OFF" or not destinations:
+            return
+        lines = [
+            json.dumps(_logged(event, execution["executionArn"], data=bool(settings.get("includeExecutionData"))))
+            for event in execution["events"]
+            if level == "ALL" or "Failed" in event["type"] or "TimedOut" in event["type"]
+        ]
+        group = destinations[0]["cloudWatchLogsLogGroup"]["logGroupArn"].split(":log-group:")[1].removesuffix(":*")
+        self._context.put_log(group, f"states/{machine['name']}/{execution['startDate'][:13]}", "\n".join(lines))
 
     def suspend(self) -> None:
         """The server goes down: leave every execution where it is."""
@@ -129,6 +145,19 @@ class _Executions:
                 execution.pop("cause", None)
                 work = contextvars.copy_context()
                 threading.Thread(target=work.run, args=(self.run, execution["executionArn"]), daemon=True).start()
+
+
+def _logged(event: dict[str, Any], arn: str, *, data: bool) -> dict[str, Any]:
+    details = next((value for key, value in event.items() if key.endswith("EventDetails")), {})
+    hidden = () if data else ("input", "output", "parameters", "cause")
+    return {
+        "id": str(event["id"]),
+        "type": event["type"],
+        "details": {key: value for key, value in details.items() if key not in hidden},
+        "previous_event_id": str(event.get("previousEventId", 0)),
+        "event_timestamp": event["timestamp"],
+        "execution_arn": arn,
+    }
 
 
 def _walk(run: Run, plan: dict[str, Any], execution: dict[str, Any], machine: dict[str, Any], role: str) -> Any:
