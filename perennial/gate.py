@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -117,13 +117,13 @@ class Paired(_Part):
     """
     How much better the candidate is on the same rows, positive when it is better whatever the metric's direction.
 
-    `low` and `high` bound the difference two-sidedly at `confidence`.
+    `low` and `high` bound the difference two-sidedly at `confidence`; None stands for NaN, which JSON lacks.
     """
 
     metric: str
-    difference: float
-    low: float
-    high: float
+    difference: float | None
+    low: float | None
+    high: float | None
     confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
     rows: int = 0
 
@@ -169,7 +169,9 @@ class Verdict:
     checks: tuple[Check, ...] = ()
 
 
-_SEVERITY: Mapping[Outcome, int] = {"failed": 0, "inconclusive": 1, "passed": 2}
+# Two ways of computing the same difference may differ by this much.
+_ROUNDING: Final = 1e-6
+_SEVERITY: Final[Mapping[Outcome, int]] = {"failed": 0, "inconclusive": 1, "passed": 2}
 
 
 def judge(evaluation: Evaluation, policy: GatePolicy) -> Verdict:
@@ -180,7 +182,7 @@ def judge(evaluation: Evaluation, policy: GatePolicy) -> Verdict:
     """
     checks = [*_sanity(evaluation, policy), *_floors(evaluation, policy)]
     if evaluation.champion is not None:
-        checks += [*_comparison(evaluation, evaluation.champion, policy), *_slices(evaluation, policy)]
+        checks += [_comparison(evaluation, evaluation.champion, policy), *_slices(evaluation, policy)]
         checks += [*_forgetting(evaluation, policy), *_explanations(evaluation, policy)]
     checks += [*_baseline(evaluation, policy), *_fairness(evaluation, policy), *_absolute(evaluation, policy)]
     outcomes: list[Outcome] = [check.outcome for check in checks]
@@ -228,50 +230,46 @@ def _floors(evaluation: Evaluation, policy: GatePolicy) -> Iterable[Check]:
         yield Check("floor", "passed" if kept else "failed", f"{metric} {value:.4g}, must be {sign} {floor:.4g}")
 
 
-def _comparison(evaluation: Evaluation, champion: ModelEvaluation, policy: GatePolicy) -> Iterable[Check]:
-    name, paired = "comparison", evaluation.paired
+def _comparison(evaluation: Evaluation, champion: ModelEvaluation, policy: GatePolicy) -> Check:
+    paired = evaluation.paired
     if paired is None:
-        yield Check(name, "failed", "the candidate was not compared with the champion on the same rows")
-        return
+        return _unfit("the candidate was not compared with the champion on the same rows")
     if paired.metric != policy.metric:
-        yield Check(name, "failed", f"{paired.metric} was compared, {policy.metric} must be")
-        return
-    if not all(math.isfinite(number) for number in (paired.difference, paired.low, paired.high)):
-        yield Check(name, "failed", "the difference to the champion is not a number")
-        return
-    if paired.rows < policy.min_rows:
-        yield Check(name, "inconclusive", f"{paired.rows} rows were compared, {policy.min_rows} are needed")
-        return
-    if not paired.low <= paired.difference <= paired.high:
-        yield Check(name, "failed", "the difference lies outside its own interval")
-        return
+        return _unfit(f"{paired.metric} was compared, {policy.metric} must be")
     mine = _number(evaluation.candidate.overall.get(policy.metric))
     theirs = _number(champion.overall.get(policy.metric))
-    if mine is None or theirs is None:
-        yield Check(name, "failed", f"{policy.metric} of candidate or champion is not a number")
-        return
+    numbers = [number for number in (paired.low, paired.difference, paired.high) if number is not None]
+    if mine is None or theirs is None or len(numbers) < 3 or not all(math.isfinite(number) for number in numbers):
+        return _unfit(f"{policy.metric} of candidate, champion or their difference is not a number")
+    low, difference, high = numbers
+    if not low <= difference <= high:
+        return _unfit("the difference lies outside its own interval")
     apart = gain(policy.metric, candidate=mine, champion=theirs)
-    if apart * paired.difference < 0 and abs(apart - paired.difference) > 1e-9:
-        yield Check(name, "failed", "the paired difference contradicts the two models' own values")
-        return
-    yield _compare(paired, policy)
+    if abs(apart - difference) > _ROUNDING * (1 + abs(apart)):
+        return _unfit(f"the paired difference {difference:.4g} contradicts the two models' own values")
+    if paired.rows < policy.min_rows:
+        return Check("comparison", "inconclusive", f"{paired.rows} rows compared, {policy.min_rows} are needed")
+    return _compare(difference, _one_sided_low(difference, low, paired.confidence, policy.confidence), policy)
 
 
-def _compare(paired: Paired, policy: GatePolicy) -> Check:
-    low = _one_sided_low(paired, policy.confidence)
-    told = f"{policy.metric} better by {paired.difference:.4g} (surely by {low:.4g} at {policy.confidence:.0%})"
+def _unfit(reason: str) -> Check:
+    return Check("comparison", "failed", reason)
+
+
+def _compare(difference: float, low: float, policy: GatePolicy) -> Check:
+    told = f"{policy.metric} better by {difference:.4g} (surely by {low:.4g} at {policy.confidence:.0%})"
     required = policy.min_gain if policy.non_inferiority is None else -policy.non_inferiority
-    if paired.difference <= max(required, 0.0):
+    if difference <= max(required, 0.0):
         return Check("comparison", "failed", f"{told}, must be better by more than {max(required, 0.0):.4g}")
     if low <= required:
         return Check("comparison", "inconclusive", f"{told}, which may be chance: must surely exceed {required:.4g}")
     return Check("comparison", "passed", told)
 
 
-def _one_sided_low(paired: Paired, confidence: float) -> float:
-    """The lower bound at `confidence` one-sided, from the two-sided interval that was given."""
-    given = NormalDist().inv_cdf(0.5 + paired.confidence / 2)
-    return paired.difference - (paired.difference - paired.low) * NormalDist().inv_cdf(confidence) / given
+def _one_sided_low(difference: float, low: float, given: float, wanted: float) -> float:
+    """The lower bound at confidence `wanted`, one-sided, from a two-sided one at `given`."""
+    quantile = NormalDist().inv_cdf
+    return difference - (difference - low) * quantile(wanted) / quantile(0.5 + given / 2)
 
 
 def _slices(evaluation: Evaluation, policy: GatePolicy) -> Iterable[Check]:

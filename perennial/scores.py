@@ -168,12 +168,19 @@ def _average_precision(rows: Predictions) -> _Estimate:
     ranked, values = true[order], score[order]
     last = np.append(values[1:] != values[:-1], True)
     ends = np.flatnonzero(last)[np.cumsum(last) - last]
+    reached = (ends + 1) / n
     precision = (np.cumsum(ranked) / np.arange(1, n + 1))[ends]
-    value = float(precision[ranked].mean())
-    # Precision at each positive is treated as given: an approximation that leaves out how ranks depend on each other.
-    influence = np.zeros(n)
-    influence[order] = np.where(ranked, (precision - value) * n / hits, 0.0)
-    return _Estimate(value, influence)
+    area = float((ranked * precision).mean())
+    # A row also moves the precision at every positive that is ranked no higher than itself: sums from the bottom up.
+    first = np.insert(last[:-1], 0, True)
+    starts = np.flatnonzero(first)[np.cumsum(first) - 1]
+    below = np.cumsum((ranked / reached)[::-1])[::-1][starts] / n
+    below_precise = np.cumsum((ranked * precision / reached)[::-1])[::-1][starts] / n
+    share = hits / n
+    influence = np.empty(n)
+    influence[order] = ranked * precision - area + ranked * below - below_precise
+    influence[order] -= area / share * (ranked - share)
+    return _Estimate(area / share, influence / share)
 
 
 def _log_loss(rows: Predictions) -> _Estimate:

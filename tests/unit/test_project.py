@@ -209,7 +209,7 @@ def test_durations_are_written_as_people_write_them():
         LOOP_TOML + '[triggers]\ncooldown = "7d"\nschedule = "12h"\n[rollout]\nbake = "90m"\n[labels]\nlatency = 30\n'
     )
     loop = parse_loop(toml)
-    expected = (604800, "rate(12 hours)", 5400, 3)
+    expected = (604800, "rate(12 hours)", 5400, 30)
     assert expected == (
         loop.triggers.cooldown_seconds,
         loop.triggers.schedule,
