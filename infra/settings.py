@@ -9,7 +9,20 @@ from types import MappingProxyType
 import aws_cdk as cdk
 from constructs import Construct, Node
 
-__all__ = ["IMAGE_ACCOUNTS", "IMAGE_REPOSITORY", "IMAGE_TAG", "Deployment", "training_image_uri"]
+__all__ = ["FEATURE_FLAGS", "IMAGE_ACCOUNTS", "IMAGE_REPOSITORY", "IMAGE_TAG", "Deployment", "training_image_uri"]
+
+# Behaviour that aws-cdk-lib offers to new apps; here and not in cdk.json, so that tests synthesize the same.
+FEATURE_FLAGS: Mapping[str, bool | str] = MappingProxyType(
+    {
+        "@aws-cdk/core:enablePartitionLiterals": True,
+        "@aws-cdk/aws-iam:minimizePolicies": True,
+        # A stack whose outputs others import can't be deleted before them.
+        "@aws-cdk/core:defaultCrossStackReferences": "strong",
+        # CloudFormation's own checks of the templates are errors, not warnings.
+        "@aws-cdk/core:validateAgainstDefaultRules": True,
+        "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,
+    }
+)
 
 IMAGE_REPOSITORY = "sagemaker-scikit-learn"
 # Python 3.12, scikit-learn 1.9.0, numpy 2.5.1, scipy 1.18.0, pandas 2.2.3; patched by AWS until 2027-07-16.
@@ -93,7 +106,7 @@ class Deployment:
 
     @classmethod
     def from_context(cls, node: Node) -> Deployment:
-        """Read `-c environment=...`, `-c cost_centre=...` and so on; `production` keeps its data unless told otherwise."""
+        """Read `-c environment=...` and so on; `production` keeps its data unless told otherwise."""
 
         def said(key: str) -> str | None:
             value = node.try_get_context(key)
@@ -112,6 +125,10 @@ class Deployment:
             alarm_email=said("alarm_email"),
             image_digest=said("image_digest"),
         )
+
+    def tags(self, loop: str) -> dict[str, str]:
+        """What everything of a loop is tagged with."""
+        return {"loop": loop, "environment": self.environment, "cost-centre": self.cost_centre}
 
     @property
     def removal_policy(self) -> cdk.RemovalPolicy:

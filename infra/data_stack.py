@@ -1,0 +1,254 @@
+"""Where data lands, is kept and is watched: buckets, catalog, bus, and the functions that turn files into knowledge."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
+from aws_cdk import aws_s3_assets as assets
+from constructs import Construct
+
+from functions import (
+    append_ledger,
+    check_drift,
+    check_freshness,
+    check_performance,
+    ingest_capture,
+    join_labels,
+    validate_batch,
+)
+from infra.buckets import AccessLogs, Storage
+from infra.foundation import Foundation
+from infra.key import LoopKey
+from infra.loop_file import loop_file
+from infra.packaging import Architecture
+from infra.python_function import PythonFunction
+from infra.queues import DeadLetters, Inbox
+from infra.routes import Route, Timetable, announced, landed
+from infra.settings import Deployment
+from infra.tear_down import TearDown
+from infra.topic import PeopleTopic
+from perennial import events as said
+from perennial import keys
+from perennial.project import Loop
+
+__all__ = ["DataStack"]
+
+
+class DataStack(cdk.Stack):
+    """The stable part of a loop: everything that must outlive any one model."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        loop: Loop,
+        deployment: Deployment,
+        architecture: Architecture,
+        **stack: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, description=f"Perennial, {loop.name}: data", **stack)
+        key = LoopKey(self, "Key", loop=loop.name, deployment=deployment)
+        self.access_logs = AccessLogs(self, "AccessLogs", deployment=deployment)
+        storage = {"key": key, "access_logs": self.access_logs, "deployment": deployment}
+        self.foundation = Foundation(
+            loop=loop,
+            deployment=deployment,
+            architecture=architecture,
+            key=key,
+            landing=Storage(self, "Landing", announces=True, noncurrent_days=90, **storage),
+            lake=Storage(self, "Lake", announces=True, noncurrent_days=30, temporary_prefixes=("capture/",), **storage),
+            audit=Storage(self, "Audit", locked_days=deployment.audit_retention_days, **storage),
+            catalog=self._catalog(key, deployment),
+            bus=events.EventBus(self, "Bus", description=f"What happens to loop {loop.name}"),
+            topic=PeopleTopic(self, "Topic", key=key, email=deployment.alarm_email),
+            loop_asset=assets.Asset(self, "LoopFile", path=str(loop_file(loop))),
+        )
+        self.undelivered = DeadLetters(self, "Undelivered")
+        self.functions: dict[str, PythonFunction] = {}
+        self.inboxes: dict[str, Inbox] = {}
+        self._archive()
+        self._ingest()
+        self._watch()
+        self._record()
+        self._tell_people()
+        self._output()
+
+    def _catalog(self, key: LoopKey, deployment: Deployment) -> dynamodb.Table:
+        return dynamodb.Table(
+            self,
+            "Catalog",
+            partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=key,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            time_to_live_attribute="expires_at",
+            deletion_protection=deployment.keep_data,
+            removal_policy=deployment.removal_policy,
+        )
+
+    def _archive(self) -> None:
+        bus = self.foundation.bus
+        events.CfnArchive(
+            self,
+            "Archive",
+            source_arn=bus.event_bus_arn,
+            description=f"Events of loop {self.foundation.loop.name}, for replays",
+            event_pattern={"source": [said.SOURCE]},
+            retention_days=self.foundation.deployment.log_retention_days,
+        )
+
+    def _ingest(self) -> None:
+        """Landed files become batches and labels; captured requests become predictions."""
+        base = self.foundation
+        validate = self._function("ValidateBatch", validate_batch, landing_bucket=True, timeout=300, disk_mb=5120)
+        validate.may_read(base.landing, f"{keys.BATCHES_PREFIX}*", versions=True)
+        validate.may_write(base.lake, "curated/batches/*", "quarantine/*", "profiles/batches/*")
+        validate.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
+        validate.may_announce()
+
+        labels = self._function("JoinLabels", join_labels, landing_bucket=True, timeout=300)
+        labels.may_read(base.landing, f"{keys.LABELS_PREFIX}*", versions=True)
+        labels.may_write(base.lake, "curated/labels/*", "quarantine/*")
+        labels.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
+        labels.may_announce()
+
+        capture = self._function("IngestCapture", ingest_capture, endpoint_name=base.endpoint_name, timeout=300)
+        capture.may_read(base.lake, f"{keys.CAPTURE_PREFIX}*", versions=True)
+        capture.may_write(base.lake, "predictions/*")
+        capture.may_use_catalog("GetItem", "PutItem", "UpdateItem")
+
+        for name, function, bucket, prefix in (
+            ("Batches", validate, base.landing, keys.BATCHES_PREFIX),
+            ("Labels", labels, base.landing, keys.LABELS_PREFIX),
+            ("Captures", capture, base.lake, keys.CAPTURE_PREFIX),
+        ):
+            self.inboxes[name] = Inbox(self, f"{name}Inbox", consumer=function, batch_size=10, max_concurrency=10)
+            Route(
+                self,
+                f"{name}Landed",
+                pattern=landed(bucket.bucket_name, prefix),
+                to={name: self.inboxes[name]},
+                dead_letters=self.undelivered,
+                description=f"Objects under {prefix} wait for {function.node.id}",
+            )
+
+    def _watch(self) -> None:
+        """Accepted batches are compared with the reference, labels with predictions, silence with the contract."""
+        base = self.foundation
+        drift = self._function("CheckDrift", check_drift, dead=True, timeout=120)
+        drift.may_read(base.lake, "profiles/*")
+        drift.may_write(base.lake, "reports/drift/*")
+        drift.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
+        drift.may_announce()
+
+        performance = self._function("CheckPerformance", check_performance, dead=True, timeout=300)
+        performance.may_read(base.lake, "curated/labels/*", "predictions/*", "reports/evaluations/*")
+        performance.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
+        performance.may_announce()
+
+        freshness = self._function("CheckFreshness", check_freshness, dead=True)
+        freshness.may_use_catalog("GetItem", "PutItem", "UpdateItem")
+        freshness.may_announce()
+
+        self._on("BatchWasAccepted", {"CheckDrift": drift}, said.BatchAccepted)
+        self._on("LabelsWereJoined", {"CheckPerformance": performance}, said.LabelsJoined)
+        Timetable(
+            self,
+            "FreshnessSchedule",
+            expression="rate(15 minutes)",
+            target=freshness,
+            payload=json.dumps({}),
+            dead_letters=self.undelivered,
+            description="Whether data still comes",
+        )
+
+    def _record(self) -> None:
+        """Every event becomes one entry of the ledger, in the bucket that nothing can be deleted from."""
+        base = self.foundation
+        ledger = self._function("AppendLedger", append_ledger, audit_bucket=base.audit.bucket_name)
+        ledger.may_read(base.audit, "ledger/*")
+        ledger.may_write(base.audit, "ledger/*")
+        ledger.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
+        # Two at a time at most: entries are a chain, so writers of one loop only wait for each other.
+        self.inboxes["Ledger"] = Inbox(
+            self, "LedgerInbox", consumer=ledger, batch_size=10, max_concurrency=2, max_receives=20
+        )
+        self._on("AnythingHappened", {"Ledger": self.inboxes["Ledger"]})
+
+    def _tell_people(self) -> None:
+        self._on(
+            "PeopleShouldKnow",
+            {"Topic": self.foundation.topic},
+            said.DataOutage,
+            said.BatchRejected,
+            said.LabelsRejected,
+            said.ModelPromoted,
+            said.ModelRolledBack,
+        )
+
+    def _on(self, name: str, to: dict[str, Any], *kinds: type[said.Event]) -> None:
+        Route(
+            self,
+            name,
+            bus=self.foundation.bus,
+            pattern=announced(self.foundation, *kinds),
+            to=to,
+            dead_letters=self.undelivered,
+            description=f"{', '.join(kind.detail_type for kind in kinds) or 'Every event'} of the loop",
+        )
+
+    def _function(
+        self,
+        name: str,
+        module: Any,
+        *,
+        timeout: int = 60,
+        disk_mb: int = 512,
+        dead: bool = False,
+        landing_bucket: bool = False,
+        **settings: Any,
+    ) -> PythonFunction:
+        if landing_bucket:
+            settings["landing_bucket"] = self.foundation.landing.bucket_name
+        self.functions[name] = PythonFunction(
+            self,
+            name,
+            module=module,
+            foundation=self.foundation,
+            settings=settings,
+            timeout_seconds=timeout,
+            disk_mb=disk_mb,
+            dead_letters=self.undelivered if dead else None,
+        )
+        return self.functions[name]
+
+    def _output(self) -> None:
+        base = self.foundation
+        TearDown(
+            self,
+            "TearDown",
+            foundation=base,
+            buckets=() if base.deployment.keep_data else (base.landing, base.lake, base.audit, self.access_logs),
+        )
+        outputs = {
+            "LandingBucket": base.landing.bucket_name,
+            "LakeBucket": base.lake.bucket_name,
+            "AuditBucket": base.audit.bucket_name,
+            "CatalogTable": base.catalog.table_name,
+            "BusName": base.bus.event_bus_name,
+            "TopicArn": base.topic.topic_arn,
+            **{f"{name}QueueUrl": inbox.queue.queue_url for name, inbox in self.inboxes.items()},
+            **{f"{name}DeadLetterQueueUrl": inbox.dead_letters.queue_url for name, inbox in self.inboxes.items()},
+            "UndeliveredQueueUrl": self.undelivered.queue_url,
+        }
+        for name, value in outputs.items():
+            cdk.CfnOutput(self, name, value=value)

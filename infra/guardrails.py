@@ -1,0 +1,115 @@
+"""The alarms that watch each variant slot, and the one that rolls back without waiting for a bake to end."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from infra.foundation import Foundation
+
+__all__ = ["SLOTS", "Guardrails", "variant_metric"]
+
+# The two variants that take turns; rollouts name them so.
+SLOTS = ("blue", "green")
+NAMESPACE = "AWS/SageMaker"
+PERIOD = cdk.Duration.minutes(1)
+# Two of three minutes: one bad minute isn't a trend, two are.
+BREACHES, WINDOWS = 2, 3
+MICROSECONDS = 1000
+
+
+def variant_metric(
+    foundation: Foundation, slot: str, name: str, statistic: str, *, period: cdk.Duration = PERIOD
+) -> cloudwatch.Metric:
+    """A metric that SageMaker emits for one variant of the loop's endpoint."""
+    return cloudwatch.Metric(
+        namespace=NAMESPACE,
+        metric_name=name,
+        dimensions_map={"EndpointName": foundation.endpoint_name, "VariantName": slot},
+        statistic=statistic,
+        period=period,
+        label=f"{slot} {name}",
+    )
+
+
+class Guardrails(Construct):
+    """
+    The fast guardrails of the loop's rollout policy as alarms of each slot.
+
+    Without traffic there are no datapoints: that is not a breach, and it is never a reason to promote either; the
+    analysis after a bake asks for a minimum of samples.
+
+    Attributes
+    ----------
+    names
+        Alarm names of each slot, as analyse_canary and roll_back get them.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, foundation: Foundation) -> None:
+        super().__init__(scope, construct_id)
+        self.foundation = foundation
+        self.alarms: dict[str, tuple[cloudwatch.Alarm, ...]] = {
+            slot: (self._errors(slot), *self._latency(slot)) for slot in SLOTS
+        }
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Alarm names by slot."""
+        return {slot: tuple(alarm.alarm_name for alarm in alarms) for slot, alarms in self.alarms.items()}
+
+    @property
+    def any_alarm(self) -> cloudwatch.IAlarmRule:
+        """True while any alarm of any slot is in ALARM."""
+        return cloudwatch.AlarmRule.any_of(*(alarm for alarms in self.alarms.values() for alarm in alarms))
+
+    def _errors(self, slot: str) -> cloudwatch.Alarm:
+        """The share of requests that failed in the variant, once there are enough of them to speak of a share."""
+        policy = self.foundation.loop.rollout
+        share = cloudwatch.MathExpression(
+            expression=f"IF(invocations >= {minimum_invocations(policy.min_samples)}, errors / invocations, 0)",
+            using_metrics={
+                "errors": variant_metric(self.foundation, slot, "Invocation5XXErrors", "Sum"),
+                "invocations": variant_metric(self.foundation, slot, "Invocations", "Sum"),
+            },
+            period=PERIOD,
+            label=f"{slot} 5xx share",
+        )
+        return self._alarm(
+            f"{slot.title()}Errors",
+            share,
+            policy.fast.max_error_share,
+            f"More than {policy.fast.max_error_share:.1%} of the requests to variant {slot} fail",
+        )
+
+    def _latency(self, slot: str) -> tuple[cloudwatch.Alarm, ...]:
+        """p99 of the model's own time, where the policy bounds it in milliseconds."""
+        limit = self.foundation.loop.rollout.fast.max_latency_ms
+        if limit is None:
+            return ()
+        metric = variant_metric(self.foundation, slot, "ModelLatency", "p99")
+        description = f"One in a hundred requests to variant {slot} takes longer than {limit:g} ms"
+        return (self._alarm(f"{slot.title()}Latency", metric, limit * MICROSECONDS, description),)
+
+    def _alarm(self, name: str, metric: cloudwatch.IMetric, threshold: float, description: str) -> cloudwatch.Alarm:
+        return cloudwatch.Alarm(
+            self,
+            name,
+            metric=metric,
+            threshold=threshold,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            evaluation_periods=WINDOWS,
+            datapoints_to_alarm=BREACHES,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description=description,
+        )
+
+
+def minimum_invocations(min_samples: int) -> int:
+    """
+    Requests a minute below which a share of errors isn't judged: a tenth of a step's samples, at least 5.
+
+    >>> minimum_invocations(100), minimum_invocations(10)
+    (10, 5)
+    """
+    return max(min_samples // 10, 5)

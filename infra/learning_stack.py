@@ -1,0 +1,316 @@
+"""How a signal becomes a model: the trigger, the learning machine and its functions, the registry, approvals."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+from functions import (
+    conclude_run,
+    decide_retraining,
+    freeze_dataset,
+    judge_candidate,
+    register_model,
+    request_approval,
+    settle_approval,
+)
+from infra.data_stack import DataStack
+from infra.learning_machine import FAILED, LearningParts, learning_definition
+from infra.python_function import PythonFunction
+from infra.queues import DeadLetters
+from infra.routes import Route, Timetable, announced
+from infra.sagemaker_role import SageMakerRole
+from infra.sagemaker_step import INPUT, SourceBundle, manifest, prefix, processing_step, sync_statements, training_step
+from infra.serving_stack import ServingStack, rollout_seconds
+from infra.settings import training_image_uri
+from infra.state_machine import StateMachine
+from infra.tear_down import TearDown
+from perennial import events as said
+
+__all__ = ["LearningStack"]
+
+_RUNS = "Jobs and executions are named from run ids; the names of the loop and of its machine are known beforehand."
+_PACKAGES = "Packages are numbered when models are registered; the group is the loop's own."
+
+
+class LearningStack(cdk.Stack):
+    """Everything between a reason to retrain and a model that is approved to serve."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, data: DataStack, serving: ServingStack, **stack: Any
+    ) -> None:
+        base = data.foundation
+        super().__init__(scope, construct_id, description=f"Perennial, {base.loop.name}: learning", **stack)
+        self.foundation = base
+        self.serving = serving
+        self.undelivered = DeadLetters(self, "Undelivered")
+        self.image_uri = training_image_uri(self, base.deployment.image_digest)
+        self.source = SourceBundle(self, "Source", loop=base.loop)
+        self.group = sagemaker.CfnModelPackageGroup(
+            self,
+            "Models",
+            model_package_group_name=f"perennial-{base.loop.name}",
+            model_package_group_description=f"Model versions of loop {base.loop.name} that passed the gate",
+        )
+        self.functions: dict[str, PythonFunction] = {}
+        self.job_role = self._job_role()
+        self._make_run_functions()
+        self._make_registry_functions()
+        self.machine = self._make_machine()
+        self._make_trigger()
+        self._settle_approvals()
+        TearDown(self, "TearDown", foundation=base, group=self.group)
+        self._output()
+
+    def _job_role(self) -> SageMakerRole:
+        """Training and evaluation read what was curated and the version; they write models and evaluations."""
+        lake = self.foundation.lake
+        role = SageMakerRole(self, "JobRole", foundation=self.foundation, log_groups=["TrainingJobs", "ProcessingJobs"])
+        role.may_read(lake, "curated/*", "datasets/*", "models/*")
+        role.may_write(lake, "models/*", "reports/evaluations/*")
+        role.may(
+            ["s3:GetObject"],
+            [self.source.objects_arn],
+            because="The prefix is one deployment's source bundle: two files that this stack published itself.",
+        )
+        role.may(["s3:ListBucket"], [self.source.bucket_arn])
+        return role
+
+    def _make_run_functions(self) -> None:
+        base = self.foundation
+        freeze = self._function("FreezeDataset", freeze_dataset, timeout=900, source_bundle_uri=self.source.archive_uri)
+        freeze.may_read(base.lake, "profiles/*", "datasets/*")
+        freeze.may_write(base.lake, "datasets/*", "profiles/references/*")
+        freeze.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
+        freeze.may_announce()
+
+        judge = self._function("JudgeCandidate", judge_candidate)
+        judge.may_read(base.lake, "reports/evaluations/*")
+        judge.may_use_catalog("GetItem", "PutItem", "UpdateItem")
+        judge.may_announce()
+
+        conclude = self._function("ConcludeRun", conclude_run)
+        conclude.may_use_catalog("GetItem", "PutItem", "UpdateItem")
+        conclude.may_announce()
+
+    def _make_registry_functions(self) -> None:
+        base, group = self.foundation, self.group.model_package_group_name
+        group_arn = self._arn("model-package-group", group)
+        packages = self._arn("model-package", f"{group}/*")
+
+        register = self._function("RegisterModel", register_model, model_package_group=group, image_uri=self.image_uri)
+        register.may_read(base.lake, "models/*", "reports/evaluations/*")
+        register.may(
+            ["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage", "sagemaker:AddTags"],
+            [packages],
+            because=_PACKAGES,
+        )
+        register.may(["sagemaker:CreateModelPackage", "sagemaker:AddTags"], [group_arn])
+        register.may(
+            ["sagemaker:ListModelPackages"], ["*"], because="Listing model packages accepts no resource, AWS says."
+        )
+        register.may_use_catalog("GetItem", "PutItem", "UpdateItem")
+        register.may_announce()
+
+        request = self._function(
+            "RequestApproval", request_approval, model_package_group=group, topic_arn=base.topic.topic_arn
+        )
+        settle = self._function(
+            "SettleApproval", settle_approval, dead_letters=self.undelivered, model_package_group=group
+        )
+        for function in (request, settle):
+            function.may(
+                ["sagemaker:DescribeModelPackage", "sagemaker:UpdateModelPackage"], [packages], because=_PACKAGES
+            )
+            function.may_read(base.lake, "models/*", "reports/evaluations/*")
+            function.may_use_catalog("GetItem", "PutItem", "UpdateItem")
+            function.may_announce()
+        request.may(["sns:Publish"], [base.topic.topic_arn])
+        request.may(["kms:GenerateDataKey"], [base.key.key_arn])
+
+    def _make_machine(self) -> StateMachine:
+        base, made = self.foundation, self.functions
+        back, rollout = self.serving.functions["RollBack"].arn, self.serving.machine.arn
+        parts = LearningParts(
+            freeze=made["FreezeDataset"].arn,
+            judge=made["JudgeCandidate"].arn,
+            register=made["RegisterModel"].arn,
+            approve=made["RequestApproval"].arn,
+            conclude=made["ConcludeRun"].arn,
+            roll_back=back,
+            rollout_machine=rollout,
+            train=self._train(),
+            evaluate=self._evaluate(),
+            partition=cdk.Aws.PARTITION,
+            approval_seconds=base.loop.governance.timeout_seconds,
+            rollout_seconds=rollout_seconds(base.loop.rollout),
+            jobs_seconds=3 * base.loop.training.max_runtime_seconds,
+        )
+        called = ("FreezeDataset", "JudgeCandidate", "RegisterModel", "RequestApproval", "ConcludeRun")
+        jobs = [self._arn(kind, f"{base.loop.name}-*") for kind in ("training-job", "processing-job")]
+        rollouts = self._executions(self.serving.machine)
+        machine = StateMachine(
+            self,
+            "LearningMachine",
+            foundation=base,
+            definition=learning_definition(parts),
+            statements=[
+                iam.PolicyStatement(
+                    actions=["lambda:InvokeFunction"], resources=[*(made[name].arn for name in called), back]
+                ),
+                *sync_statements(self, base.loop, self.job_role.role_arn),
+                iam.PolicyStatement(actions=["states:StartExecution"], resources=[rollout]),
+                iam.PolicyStatement(actions=["states:DescribeExecution", "states:StopExecution"], resources=[rollouts]),
+                iam.PolicyStatement(
+                    actions=["events:PutTargets", "events:PutRule", "events:DescribeRule"],
+                    resources=[
+                        self.format_arn(
+                            service="events",
+                            resource="rule",
+                            resource_name="StepFunctionsGetEventsForStepFunctionsExecutionRule",
+                        )
+                    ],
+                ),
+            ],
+            because={**dict.fromkeys(jobs, _RUNS), rollouts: _RUNS},
+        )
+        for name in ("RequestApproval", "SettleApproval"):
+            iam.Policy(
+                self,
+                f"{name}Answers",
+                roles=[made[name].role],
+                statements=[
+                    iam.PolicyStatement(
+                        actions=["states:SendTaskSuccess", "states:SendTaskFailure"], resources=[machine.arn]
+                    )
+                ],
+            )
+        return machine
+
+    def _train(self) -> dict[str, Any]:
+        base = self.foundation
+        return training_step(
+            cdk.Aws.PARTITION,
+            image_uri=self.image_uri,
+            role_arn=self.job_role.role_arn,
+            key_arn=base.key.key_arn,
+            loop=base.loop,
+            channels={"dataset": manifest("$.dataset.manifest_uri"), "version": prefix("$.dataset.version_uri")},
+            tags=self._job_tags(),
+            result="$.training",
+            next_state="Evaluate",
+            catches=[FAILED],
+        )
+
+    def _evaluate(self) -> dict[str, Any]:
+        base = self.foundation
+        return processing_step(
+            cdk.Aws.PARTITION,
+            image_uri=self.image_uri,
+            role_arn=self.job_role.role_arn,
+            key_arn=base.key.key_arn,
+            loop=base.loop,
+            inputs={
+                "code": prefix(self.source.prefix_uri),
+                "dataset": manifest("$.dataset.manifest_uri"),
+                "version": prefix("$.dataset.version_uri"),
+                "challenger": prefix("$.training.ModelArtifacts.S3ModelArtifacts"),
+                "champion": prefix("$.dataset.champion_model_uri"),
+            },
+            entry_point=["python3", f"{INPUT}/code/bootstrap.py"],
+            output_uri_path="$.dataset.evaluation_uri",
+            tags=self._job_tags(),
+            result="$.evaluation",
+            next_state="Judge",
+            catches=[FAILED],
+        )
+
+    def _make_trigger(self) -> None:
+        base = self.foundation
+        decide = self._function(
+            "DecideRetraining",
+            decide_retraining,
+            dead_letters=self.undelivered,
+            learning_machine_arn=self.machine.arn,
+        )
+        decide.may(["states:StartExecution"], [self.machine.arn])
+        decide.may(["states:DescribeExecution"], [self._executions(self.machine)], because=_RUNS)
+        decide.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
+        decide.may_announce()
+        Route(
+            self,
+            "SignalCame",
+            bus=base.bus,
+            pattern=announced(base, said.DriftDetected, said.PerformanceFell, said.BatchAccepted),
+            to={"DecideRetraining": decide},
+            dead_letters=self.undelivered,
+            description="Drift, a fall of performance, new data: reasons to retrain, perhaps",
+        )
+        if base.loop.triggers.schedule:
+            Timetable(
+                self,
+                "RetrainingSchedule",
+                expression=base.loop.triggers.schedule,
+                target=decide,
+                payload=json.dumps({"signal": "schedule"}),
+                dead_letters=self.undelivered,
+                description="Time to retrain, perhaps",
+            )
+
+    def _settle_approvals(self) -> None:
+        Route(
+            self,
+            "PackageChanged",
+            pattern={
+                "source": ["aws.sagemaker"],
+                "detail-type": ["SageMaker Model Package State Change"],
+                "account": [cdk.Aws.ACCOUNT_ID],
+                "detail": {"ModelPackageGroupName": [self.group.model_package_group_name]},
+            },
+            to={"SettleApproval": self.functions["SettleApproval"]},
+            dead_letters=self.undelivered,
+            description="Somebody approved or rejected a model version of the loop",
+        )
+
+    def _function(
+        self, name: str, module: Any, *, timeout: int = 60, dead_letters: DeadLetters | None = None, **settings: Any
+    ) -> PythonFunction:
+        self.functions[name] = PythonFunction(
+            self,
+            name,
+            module=module,
+            foundation=self.foundation,
+            settings=settings,
+            timeout_seconds=timeout,
+            dead_letters=dead_letters,
+        )
+        return self.functions[name]
+
+    def _job_tags(self) -> list[dict[str, str]]:
+        tags = self.foundation.deployment.tags(self.foundation.loop.name)
+        return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+    def _arn(self, kind: str, name: str) -> str:
+        return self.format_arn(service="sagemaker", resource=kind, resource_name=name)
+
+    def _executions(self, machine: StateMachine) -> str:
+        return self.format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{machine.machine.state_machine_name}:*",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+
+    def _output(self) -> None:
+        outputs = {
+            "LearningMachineArn": self.machine.arn,
+            "ModelPackageGroupName": self.group.model_package_group_name,
+            "DecideRetrainingFunction": self.functions["DecideRetraining"].name,
+        }
+        for name, value in outputs.items():
+            cdk.CfnOutput(self, name, value=value)

@@ -1,0 +1,116 @@
+"""What a person looks at, and what calls a person: dashboard, alarms on failures and dead letters, budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_budgets as budgets
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.dashboard import LoopDashboard
+from infra.data_stack import DataStack
+from infra.learning_stack import LearningStack
+from infra.serving_stack import ServingStack
+from infra.state_machine import StateMachine
+
+__all__ = ["ObservabilityStack"]
+
+FIVE_MINUTES = cdk.Duration.minutes(5)
+
+
+class ObservabilityStack(cdk.Stack):
+    """Nothing here changes what the loop does; deleting it only makes it silent."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        data: DataStack,
+        learning: LearningStack,
+        serving: ServingStack,
+        **stack: Any,
+    ) -> None:
+        self.foundation = data.foundation
+        name = self.foundation.loop.name
+        super().__init__(scope, construct_id, description=f"Perennial, {name}: observability", **stack)
+        queues = {
+            **{f"{key}DeadLetters": inbox.dead_letters for key, inbox in data.inboxes.items()},
+            "DataUndelivered": data.undelivered,
+            "ServingUndelivered": serving.undelivered,
+            "LearningUndelivered": learning.undelivered,
+        }
+        alarms = [self._dead_letters(key, queue) for key, queue in queues.items()]
+        alarms += [self._failures("Learning", learning.machine), self._failures("Rollout", serving.machine)]
+        self._budget()
+        self.dashboard = LoopDashboard(
+            self, "Dashboard", data=data, learning=learning, serving=serving, alarms=[*alarms, serving.roll_back_alarm]
+        )
+        cdk.CfnOutput(self, "DashboardName", value=self.dashboard.dashboard_name)
+
+    def _dead_letters(self, name: str, queue: sqs.IQueue) -> cloudwatch.Alarm:
+        """A message that nobody could process is one too many."""
+        metric = queue.metric_approximate_number_of_messages_visible(period=FIVE_MINUTES, statistic="Maximum")
+        return self._alarm(name, metric, f"Messages of loop {self.foundation.loop.name} wait for a person in {name}")
+
+    def _failures(self, name: str, machine: StateMachine) -> cloudwatch.Alarm:
+        """Failed, timed out or aborted: the machines end in Fail only when something unforeseen happened."""
+        failed = cloudwatch.MathExpression(
+            expression="failed + timed_out + aborted",
+            using_metrics={
+                "failed": machine.machine.metric_failed(period=FIVE_MINUTES),
+                "timed_out": machine.machine.metric_timed_out(period=FIVE_MINUTES),
+                "aborted": machine.machine.metric_aborted(period=FIVE_MINUTES),
+            },
+            period=FIVE_MINUTES,
+            label=f"{name} executions that ended badly",
+        )
+        return self._alarm(f"{name}Failed", failed, f"A {name.lower()} execution of {self.foundation.loop.name} failed")
+
+    def _alarm(self, name: str, metric: cloudwatch.IMetric, description: str) -> cloudwatch.Alarm:
+        alarm = cloudwatch.Alarm(
+            self,
+            name,
+            metric=metric,
+            threshold=0,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            evaluation_periods=1,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description=description,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self.foundation.topic))
+        return alarm
+
+    def _budget(self) -> None:
+        """What the loop costs by its tag, which must be activated once as a cost allocation tag of the account."""
+        policy, loop = self.foundation.loop.cost, self.foundation.loop.name
+        budgets.CfnBudget(
+            self,
+            "Budget",
+            budget=budgets.CfnBudget.BudgetDataProperty(
+                budget_type="COST",
+                time_unit="MONTHLY",
+                budget_limit=budgets.CfnBudget.SpendProperty(amount=policy.monthly_budget_usd, unit="USD"),
+                cost_filters={"TagKeyValue": [f"user:loop${loop}"]},
+            ),
+            notifications_with_subscribers=[
+                budgets.CfnBudget.NotificationWithSubscribersProperty(
+                    notification=budgets.CfnBudget.NotificationProperty(
+                        notification_type=kind,
+                        comparison_operator="GREATER_THAN",
+                        threshold=share * 100,
+                        threshold_type="PERCENTAGE",
+                    ),
+                    subscribers=[
+                        budgets.CfnBudget.SubscriberProperty(
+                            subscription_type="SNS", address=self.foundation.topic.topic_arn
+                        )
+                    ],
+                )
+                for kind, share in (("ACTUAL", policy.alarm_at_share), ("FORECASTED", 1.0))
+            ],
+        )

@@ -1,0 +1,316 @@
+"""
+The rollout of one model version, from lock to promotion or rollback, as a state machine.
+
+It owns the model, the endpoint configuration and the endpoint: their names come from the plan, so a step that is tried
+again finds what it made before. `.sync` integrations don't exist for endpoints, hence SageMaker's own API and a look
+every 15 seconds. InService doesn't mean that an update succeeded: the configuration's name is compared, too.
+Whatever goes wrong leads to RollBack; only then does the machine end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from infra.states import State, States, call, caught, choose, fail, note, on, retry, sdk, settle, wait
+
+__all__ = ["RolloutParts", "rollout_definition"]
+
+ROLL_BACK = caught("RollBackFailure")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutParts:
+    """What the machine calls: ARNs of functions, of the role that the models run under, and the partition."""
+
+    prepare: str
+    smoke_test: str
+    analyse: str
+    finish: str
+    roll_back: str
+    model_role: str
+    partition: str
+    timeout_seconds: int
+
+
+def rollout_definition(parts: RolloutParts) -> State:
+    """The machine's definition; its input is documented at each function that reads it."""
+    states: States = {
+        **_prepare(parts),
+        **_create(parts),
+        **_steps(parts),
+        **_finish(parts),
+        **_roll_back(parts),
+        **_retire(parts, "RetirePrevious", keep=1, then="Promoted"),
+        **_retire(parts, "RetireChallenger", keep=0, then="RolledBack"),
+    }
+    return {
+        "Comment": "One model version: prepare, deploy, smoke test, step, bake, analyse, finish or roll back",
+        "StartAt": "Prepare",
+        "TimeoutSeconds": parts.timeout_seconds,
+        "States": states,
+    }
+
+
+def _prepare(parts: RolloutParts) -> States:
+    return {
+        "Prepare": call(
+            parts.prepare,
+            result="$.plan",
+            next_state="CreateModel",
+            # Another rollout of the loop: wait for up to some hours, then give up without having touched anything.
+            retries=[retry(["LockHeld", "EndpointBusy"], seconds=30, attempts=20, most_seconds=600)],
+            catches=[
+                caught("NotStarted", "LockHeld", "EndpointBusy", "ApprovalRefused", "ArtifactChanged"),
+                caught("RollBackUnprepared"),
+            ],
+        ),
+        "NotStarted": fail("RolloutNotStarted", "The rollout was refused before it touched the endpoint; see $.error"),
+    }
+
+
+def _create(parts: RolloutParts) -> States:
+    """Model, configuration and endpoint; what exists already was made by an earlier try of this very rollout."""
+    plan = "$.plan.endpoint_config_name"
+    endpoint = {"EndpointName.$": "$.plan.endpoint_name", "EndpointConfigName.$": plan}
+    return {
+        "CreateModel": sdk(
+            parts.partition,
+            "createModel",
+            parameters={
+                "ModelName.$": "$.plan.model_name",
+                "PrimaryContainer.$": "$.plan.model.primary_container",
+                "ExecutionRoleArn": parts.model_role,
+                "EnableNetworkIsolation": True,
+                "Tags.$": "$.plan.tags",
+            },
+            next_state="CreateEndpointConfig",
+            catches=[caught("ModelExists")],
+        ),
+        "ModelExists": sdk(
+            parts.partition,
+            "describeModel",
+            parameters={"ModelName.$": "$.plan.model_name"},
+            next_state="CreateEndpointConfig",
+            catches=[ROLL_BACK],
+        ),
+        "CreateEndpointConfig": sdk(
+            parts.partition,
+            "createEndpointConfig",
+            parameters={
+                "EndpointConfigName.$": plan,
+                "ProductionVariants.$": "$.plan.production_variants",
+                "DataCaptureConfig.$": "$.plan.data_capture",
+                "Tags.$": "$.plan.tags",
+            },
+            next_state="EndpointExists",
+            catches=[caught("EndpointConfigExists")],
+        ),
+        "EndpointConfigExists": sdk(
+            parts.partition,
+            "describeEndpointConfig",
+            parameters={"EndpointConfigName.$": plan},
+            next_state="EndpointExists",
+            catches=[ROLL_BACK],
+        ),
+        "EndpointExists": choose(
+            on("UpdateEndpoint", {"Variable": "$.plan.endpoint_exists", "BooleanEquals": True}),
+            otherwise="CreateEndpoint",
+        ),
+        # A refusal may mean that an earlier try had gone through: the endpoint itself tells.
+        "CreateEndpoint": sdk(
+            parts.partition,
+            "createEndpoint",
+            parameters={**endpoint, "Tags.$": "$.plan.tags"},
+            next_state="DeploymentBegins",
+            catches=[caught("DeploymentBegins")],
+        ),
+        "UpdateEndpoint": sdk(
+            parts.partition,
+            "updateEndpoint",
+            parameters=endpoint,
+            next_state="DeploymentBegins",
+            catches=[caught("DeploymentBegins")],
+        ),
+        **settle(
+            "Deployment",
+            parts.partition,
+            then="SmokeTest",
+            settled=[{"Variable": "$.endpoint.config", "StringEqualsPath": plan}],
+            lost="RollBackFailure",
+        ),
+        "SmokeTest": call(
+            parts.smoke_test,
+            parameters={"plan.$": "$.plan", "run_id.$": "$.run_id"},
+            result="$.smoke_test",
+            next_state="Begin",
+            catches=[caught("RollBackSmokeTest", "SmokeTestFailed"), ROLL_BACK],
+        ),
+    }
+
+
+def _steps(parts: RolloutParts) -> States:
+    """Raise the challenger's share, bake, look; what to do next is decided by the function, not here."""
+    decided = "$.step.decision"
+    return {
+        "Begin": call(
+            parts.analyse,
+            parameters={"plan.$": "$.plan", "step": 0, "phase": "start"},
+            result="$.step",
+            next_state="Decide",
+            catches=[ROLL_BACK],
+        ),
+        "Decide": choose(
+            on("UpdateWeights", {"Variable": decided, "StringEquals": "advance"}),
+            on("Bake", {"Variable": decided, "StringEquals": "hold"}),
+            on(
+                "Finish",
+                {"Variable": decided, "StringEquals": "finish"},
+                {"Variable": "$.plan.champion_slot", "IsNull": True},
+            ),
+            on("SetFinalWeights", {"Variable": decided, "StringEquals": "finish"}),
+            otherwise="RollBackDecided",
+        ),
+        "UpdateWeights": _weights(parts, next_state="StepBegins"),
+        **_weights_settle("Step", parts, then="Bake"),
+        "Bake": wait("Analyse", path="$.step.bake_seconds"),
+        "Analyse": call(
+            parts.analyse,
+            parameters={"plan.$": "$.plan", "step.$": "$.step", "phase": "baked"},
+            result="$.step",
+            next_state="Decide",
+            catches=[ROLL_BACK],
+        ),
+    }
+
+
+def _weights(parts: RolloutParts, *, next_state: str) -> State:
+    return sdk(
+        parts.partition,
+        "updateEndpointWeightsAndCapacities",
+        parameters={
+            "EndpointName.$": "$.plan.endpoint_name",
+            "DesiredWeightsAndCapacities.$": "$.step.weights",
+        },
+        next_state=next_state,
+        catches=[ROLL_BACK],
+    )
+
+
+def _weights_settle(name: str, parts: RolloutParts, *, then: str) -> States:
+    return settle(
+        name,
+        parts.partition,
+        then=then,
+        settled=[
+            {"Variable": "$.endpoint.config", "StringEqualsPath": "$.plan.endpoint_config_name"},
+            {"Variable": "$.endpoint.current[0]", "NumericEqualsPath": "$.endpoint.desired[0]"},
+            {"Variable": "$.endpoint.current[1]", "NumericEqualsPath": "$.endpoint.desired[1]"},
+        ],
+        lost="RollBackFailure",
+    )
+
+
+def _finish(parts: RolloutParts) -> States:
+    return {
+        "SetFinalWeights": _weights(parts, next_state="FinalBegins"),
+        **_weights_settle("Final", parts, then="Finish"),
+        "Finish": call(
+            parts.finish,
+            parameters={"plan.$": "$.plan", "step.$": "$.step", "run_id.$": "$.run_id"},
+            result="$.finished",
+            next_state="KeepPrevious",
+            catches=[ROLL_BACK],
+        ),
+        "KeepPrevious": choose(
+            on("Promoted", {"Variable": "$.plan.keep_previous", "BooleanEquals": True}),
+            on("Promoted", {"Variable": "$.plan.champion_slot", "IsNull": True}),
+            otherwise="RetirePrevious",
+        ),
+        "Promoted": note(None, parameters={"status": "promoted", "model_version.$": "$.model_version"}),
+    }
+
+
+def _roll_back(parts: RolloutParts) -> States:
+    """Weights back first; the challenger's variant goes afterwards, and only if the endpoint still is as planned."""
+    planned = {"plan.$": "$.plan"}
+    decided = {"cause.$": "$.step.cause", "reasons.$": "$.step.reasons", **planned}
+    return {
+        "RollBackUnprepared": _revert(parts, {"cause": "failure", "error.$": "$.error"}, next_state="RolledBack"),
+        "RollBackFailure": _revert(parts, {"cause": "failure", **planned}),
+        "RollBackSmokeTest": _revert(parts, {"cause": "smoke test", "error.$": "$.error", **planned}),
+        "RollBackDecided": _revert(parts, decided),
+        "WhetherToRetire": choose(
+            on("RolledBack", {"Variable": "$.plan.champion_slot", "IsNull": True}), otherwise="RevertedBegins"
+        ),
+        **settle(
+            "Reverted",
+            parts.partition,
+            then="RetireChallenger",
+            settled=[{"Variable": "$.endpoint.config", "StringEqualsPath": "$.plan.endpoint_config_name"}],
+            lost="RolledBack",
+        ),
+        "RolledBack": note(None, parameters={"status": "rolled back", "model_version.$": "$.model_version"}),
+        "RollBackFailed": fail("RollBackFailed", "The champion could not be given all traffic; a person must look"),
+    }
+
+
+def _revert(parts: RolloutParts, parameters: dict[str, Any], *, next_state: str = "WhetherToRetire") -> State:
+    return call(
+        parts.roll_back,
+        parameters={"rollout_id.$": "$.rollout_id", "model_version.$": "$.model_version", **parameters},
+        result="$.rolled_back",
+        next_state=next_state,
+        # Busy while it still takes an earlier update: up to twenty minutes.
+        retries=[retry(["EndpointBusy"], seconds=5, attempts=60, most_seconds=30)],
+        catches=[caught("RollBackFailed", into="$.roll_back_error")],
+    )
+
+
+def _retire(parts: RolloutParts, name: str, *, keep: int, then: str) -> States:
+    """
+    Leave one variant: the champion's (0) or the promoted challenger's (1) of the plan, as it was planned.
+
+    Traffic is where it should be by now, so a failure here only leaves an instance that costs money.
+    """
+    variant = f"$.plan.production_variants[{keep}]"
+    catches = [caught(then)]
+    return {
+        name: sdk(
+            parts.partition,
+            "createEndpointConfig",
+            parameters={
+                "EndpointConfigName.$": "$.plan.retired_config_name",
+                "ProductionVariants": [
+                    {
+                        "VariantName.$": f"{variant}.VariantName",
+                        "ModelName.$": f"{variant}.ModelName",
+                        "InstanceType.$": f"{variant}.InstanceType",
+                        "InitialInstanceCount.$": f"{variant}.InitialInstanceCount",
+                        "InitialVariantWeight": 1,
+                    }
+                ],
+                "DataCaptureConfig.$": "$.plan.data_capture",
+                "Tags.$": "$.plan.tags",
+            },
+            next_state=f"{name}Update",
+            catches=[caught(f"{name}Update")],
+        ),
+        f"{name}Update": sdk(
+            parts.partition,
+            "updateEndpoint",
+            parameters={
+                "EndpointName.$": "$.plan.endpoint_name",
+                "EndpointConfigName.$": "$.plan.retired_config_name",
+            },
+            next_state=f"{name}Begins",
+            catches=catches,
+        ),
+        **settle(
+            name,
+            parts.partition,
+            then=then,
+            settled=[{"Variable": "$.endpoint.config", "StringEqualsPath": "$.plan.retired_config_name"}],
+            lost=then,
+        ),
+    }

@@ -1,0 +1,209 @@
+"""How models get traffic and lose it again: the rollout machine, its functions, guardrails, the rollback alarm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from functions import analyse_canary, finish_rollout, prepare_rollout, roll_back, smoke_test
+from infra.data_stack import DataStack
+from infra.guardrails import Guardrails
+from infra.python_function import PythonFunction
+from infra.queues import DeadLetters
+from infra.rollout_machine import RolloutParts, rollout_definition
+from infra.sagemaker_role import SageMakerRole
+from infra.settings import training_image_uri
+from infra.state_machine import StateMachine
+from infra.tear_down import TearDown
+from perennial import keys
+from perennial.rollout import RolloutPolicy
+
+__all__ = ["ServingStack", "rollout_seconds"]
+
+_NAMES = "Rollouts name models and configurations from model versions; the loop's name is known beforehand."
+# For creating, updating and retiring instances, beyond all bakes.
+DEPLOYING_SECONDS = 4 * 3600
+
+
+class ServingStack(cdk.Stack):
+    """
+    Everything about the endpoint but the endpoint itself, which the rollout machine owns.
+
+    CloudFormation would reset a canary's weights with each deployment if it owned the endpoint's configuration.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, data: DataStack, **stack: Any) -> None:
+        base = data.foundation
+        super().__init__(scope, construct_id, description=f"Perennial, {base.loop.name}: serving", **stack)
+        self.foundation = base
+        self.undelivered = DeadLetters(self, "Undelivered")
+        self.model_role = self._model_role()
+        self.guardrails = Guardrails(self, "Guardrails", foundation=base)
+        self.functions: dict[str, PythonFunction] = {}
+        self._make_functions()
+        self.machine = self._make_machine()
+        self.roll_back_alarm = self._make_roll_back_alarm()
+        TearDown(self, "TearDown", foundation=base, endpoint=True)
+        self._output()
+
+    def _model_role(self) -> SageMakerRole:
+        role = SageMakerRole(self, "ModelRole", foundation=self.foundation, log_groups=["Endpoints/"])
+        role.may_read(self.foundation.lake, "models/*")
+        role.may_write(self.foundation.lake, f"{keys.CAPTURE_PREFIX}*")
+        return role
+
+    def _make_functions(self) -> None:
+        base = self.foundation
+        endpoint, configs = (
+            self._arn("endpoint", base.endpoint_name),
+            self._arn("endpoint-config", f"{base.loop.name}-*"),
+        )
+
+        prepare = self._function(
+            "PrepareRollout",
+            prepare_rollout,
+            image_uri=training_image_uri(self, base.deployment.image_digest),
+            tags=base.deployment.tags(base.loop.name),
+        )
+        prepare.may(["sagemaker:DescribeEndpoint"], [endpoint])
+        prepare.may(["sagemaker:DescribeEndpointConfig"], [configs], because=_NAMES)
+        prepare.may_read(base.lake, "models/*")
+        prepare.may_use_catalog("GetItem", "PutItem", "UpdateItem", "DeleteItem")
+        prepare.may_announce()
+
+        smoke = self._function("SmokeTest", smoke_test, timeout=120)
+        smoke.may(["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"], [endpoint])
+        smoke.may_read(base.lake, "reports/evaluations/*")
+        smoke.may_use_catalog("GetItem")
+
+        analyse = self._function("AnalyseCanary", analyse_canary, alarm_names=self.guardrails.names)
+        analyse.may(["sagemaker:DescribeEndpoint"], [endpoint])
+        analyse.may(
+            ["cloudwatch:GetMetricData", "cloudwatch:DescribeAlarms"],
+            ["*"],
+            because="CloudWatch gives neither metric data nor alarm states by resource; both are only read.",
+        )
+        analyse.may_read(base.lake, "reports/evaluations/*")
+        analyse.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
+        analyse.may_announce()
+
+        finish = self._function("FinishRollout", finish_rollout)
+        finish.may(["sagemaker:DescribeEndpoint"], [endpoint])
+        finish.may_use_catalog("GetItem", "PutItem", "UpdateItem", "DeleteItem")
+        finish.may_announce()
+
+        back = self._function(
+            "RollBack", roll_back, timeout=180, dead_letters=self.undelivered, alarm_names=self.guardrails.names
+        )
+        back.may(["sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"], [endpoint])
+        back.may_use_catalog("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query")
+        back.may_announce()
+
+    def _make_machine(self) -> StateMachine:
+        made = self.functions
+        parts = RolloutParts(
+            prepare=made["PrepareRollout"].arn,
+            smoke_test=made["SmokeTest"].arn,
+            analyse=made["AnalyseCanary"].arn,
+            finish=made["FinishRollout"].arn,
+            roll_back=made["RollBack"].arn,
+            model_role=self.model_role.role_arn,
+            partition=cdk.Aws.PARTITION,
+            timeout_seconds=rollout_seconds(self.foundation.loop.rollout),
+        )
+        name = self.foundation.loop.name
+        models, configs = self._arn("model", f"{name}-*"), self._arn("endpoint-config", f"{name}-*")
+        endpoint = self._arn("endpoint", self.foundation.endpoint_name)
+        called = [
+            made[key].arn for key in ("PrepareRollout", "SmokeTest", "AnalyseCanary", "FinishRollout", "RollBack")
+        ]
+        return StateMachine(
+            self,
+            "RolloutMachine",
+            foundation=self.foundation,
+            definition=rollout_definition(parts),
+            statements=[
+                iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=called),
+                iam.PolicyStatement(
+                    actions=["sagemaker:CreateModel", "sagemaker:DescribeModel", "sagemaker:AddTags"],
+                    resources=[models],
+                ),
+                iam.PolicyStatement(
+                    actions=["sagemaker:CreateEndpointConfig", "sagemaker:DescribeEndpointConfig", "sagemaker:AddTags"],
+                    resources=[configs],
+                ),
+                # Creating and updating an endpoint also needs the permission on its configuration.
+                iam.PolicyStatement(
+                    actions=["sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"], resources=[endpoint, configs]
+                ),
+                iam.PolicyStatement(
+                    actions=[
+                        *("sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"),
+                        "sagemaker:AddTags",
+                    ],
+                    resources=[endpoint],
+                ),
+                iam.PolicyStatement(
+                    actions=["iam:PassRole"],
+                    resources=[self.model_role.role_arn],
+                    conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+                ),
+            ],
+            because={models: _NAMES, configs: _NAMES},
+        )
+
+    def _make_roll_back_alarm(self) -> cloudwatch.CompositeAlarm:
+        """Any guardrail of any slot calls roll_back at once; the function knows which slot is the challenger's."""
+        alarm = cloudwatch.CompositeAlarm(
+            self,
+            "RollBackNow",
+            alarm_rule=self.guardrails.any_alarm,
+            alarm_description=f"Roll back now: a variant of loop {self.foundation.loop.name} fails or is too slow",
+        )
+        # The permission names this alarm as its source; LambdaAction sees to that.
+        alarm.add_alarm_action(
+            actions.SnsAction(self.foundation.topic), actions.LambdaAction(self.functions["RollBack"].function)
+        )
+        return alarm
+
+    def _function(
+        self, name: str, module: Any, *, timeout: int = 60, dead_letters: DeadLetters | None = None, **settings: Any
+    ) -> PythonFunction:
+        self.functions[name] = PythonFunction(
+            self,
+            name,
+            module=module,
+            foundation=self.foundation,
+            settings={"endpoint_name": self.foundation.endpoint_name, **settings},
+            timeout_seconds=timeout,
+            dead_letters=dead_letters,
+        )
+        return self.functions[name]
+
+    def _arn(self, kind: str, name: str) -> str:
+        return self.format_arn(service="sagemaker", resource=kind, resource_name=name)
+
+    def _output(self) -> None:
+        outputs = {
+            "RolloutMachineArn": self.machine.arn,
+            "EndpointName": self.foundation.endpoint_name,
+            "RollBackAlarmName": self.roll_back_alarm.alarm_name,
+            "RollBackFunction": self.functions["RollBack"].name,
+        }
+        for name, value in outputs.items():
+            cdk.CfnOutput(self, name, value=value)
+
+
+def rollout_seconds(policy: RolloutPolicy) -> int:
+    """
+    The longest that a rollout may take: every step baked as often as the policy allows, and time to deploy.
+
+    >>> rollout_seconds(RolloutPolicy(steps=(0.5, 1.0), bake_seconds=600, max_holds=2)) == 2 * 3 * 600 + 4 * 3600
+    True
+    """
+    return len(policy.shares) * (policy.max_holds + 1) * policy.bake_seconds + DEPLOYING_SECONDS

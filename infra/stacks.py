@@ -1,0 +1,72 @@
+"""All stacks of all loops that the app was asked for."""
+
+from __future__ import annotations
+
+import typing
+
+import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
+from constructs import Node
+
+from infra.data_stack import DataStack
+from infra.learning_stack import LearningStack
+from infra.observability_stack import ObservabilityStack
+from infra.packaging import ROOT, Architecture
+from infra.serving_stack import ServingStack
+from infra.settings import FEATURE_FLAGS, Deployment
+from perennial.errors import LoopUnknown
+from perennial.project import Loop, find_loops, load_loop
+
+__all__ = ["LoopStacks", "make_app"]
+
+
+class LoopStacks:
+    """The four stacks of one loop; each gets the earlier ones as objects, so their order of deployment follows."""
+
+    def __init__(self, app: cdk.App, *, loop: Loop, deployment: Deployment, architecture: Architecture) -> None:
+        name = f"Perennial-{loop.name}"
+        self.data = DataStack(app, f"{name}-Data", loop=loop, deployment=deployment, architecture=architecture)
+        self.serving = ServingStack(app, f"{name}-Serving", data=self.data)
+        self.learning = LearningStack(app, f"{name}-Learning", data=self.data, serving=self.serving)
+        self.observability = ObservabilityStack(
+            app, f"{name}-Observability", data=self.data, learning=self.learning, serving=self.serving
+        )
+        for stack in (self.data, self.serving, self.learning, self.observability):
+            for key, value in deployment.tags(loop.name).items():
+                cdk.Tags.of(stack).add(key, value)
+
+
+def make_app(*, outdir: str | None = None, context: dict[str, str] | None = None) -> cdk.App:
+    """
+    The app with the stacks of every loop in loops/, or of the one that `-c loop=NAME` names.
+
+    Other context: environment, cost_centre, keep_data, log_retention_days, audit_retention_days, alarm_email,
+    image_digest, architecture (of the functions: arm64 or x86_64).
+
+    Raises
+    ------
+    LoopUnknown, LoopInvalid
+        There is no such loop, or its folder is wrong; every mistake is named.
+    """
+    app = cdk.App(outdir=outdir, context={**FEATURE_FLAGS, **(context or {})}, analytics_reporting=False)
+    deployment = Deployment.from_context(app.node)
+    architecture = _architecture(app.node)
+    for loop in _asked_for(app.node):
+        LoopStacks(app, loop=loop, deployment=deployment, architecture=architecture)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks())
+    return app
+
+
+def _asked_for(node: Node) -> list[Loop]:
+    known = find_loops(ROOT / "loops")
+    wanted = node.try_get_context("loop")
+    if wanted is not None and wanted not in known:
+        raise LoopUnknown(f"loop must be one of {', '.join(known) or 'none: loops/ is empty'}. Got {wanted!r} instead.")
+    return [load_loop(ROOT / "loops" / name) for name in ([str(wanted)] if wanted else known)]
+
+
+def _architecture(node: Node) -> Architecture:
+    asked = str(node.try_get_context("architecture") or "arm64")
+    if asked not in typing.get_args(Architecture):
+        raise ValueError(f"context architecture must be arm64 or x86_64. Got {asked!r} instead.")
+    return asked  # type: ignore[return-value]

@@ -1,0 +1,80 @@
+"""A Standard state machine from a definition written out as data: logged, traced, with a role of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.acknowledged import acknowledge
+from infra.foundation import Foundation
+
+__all__ = ["StateMachine"]
+
+_OWN = "X-Ray and CloudWatch's log delivery, which Step Functions needs to trace and log, accept no resource."
+
+
+class StateMachine(Construct):
+    """
+    A Standard state machine.
+
+    Parameters
+    ----------
+    definition
+        Amazon States Language as data; tokens in it are resolved at deployment.
+    statements
+        What its role may do, beside writing logs and traces.
+    because
+        Why wildcards in `statements` are as narrow as they can be: resource, reason.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        foundation: Foundation,
+        definition: dict[str, Any],
+        statements: Sequence[iam.PolicyStatement],
+        because: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.log_group = logs.LogGroup(
+            self,
+            "Log",
+            retention=foundation.log_retention,
+            encryption_key=foundation.key,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        self.role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal(
+                "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}}
+            ),
+            description=f"What the machine {construct_id} of loop {foundation.loop.name} may do",
+        )
+        for statement in statements:
+            self.role.add_to_principal_policy(statement)
+        for resource, reason in (because or {}).items():
+            acknowledge(self.role, "AwsSolutions-IAM5[Resource::{}]", reason, subject=resource)
+        acknowledge(self.role, "AwsSolutions-IAM5[Resource::*]", _OWN)
+        self.machine = sfn.StateMachine(
+            self,
+            "Machine",
+            definition_body=sfn.DefinitionBody.from_string(cdk.Stack.of(self).to_json_string(definition)),
+            state_machine_type=sfn.StateMachineType.STANDARD,
+            role=self.role,
+            tracing_enabled=True,
+            logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
+        )
+
+    @property
+    def arn(self) -> str:
+        """Its ARN."""
+        return self.machine.state_machine_arn
