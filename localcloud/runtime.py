@@ -122,7 +122,7 @@ async def _run(context: Context, listener: socket.socket, ready: Callable[[], No
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
 
     config = Config()

@@ -47,7 +47,7 @@ def register(
     require(app, "SERVICE_HANDLERS")
     require(router, "SERVICE_PATTERNS", "detect_service")
     require(iam_actions, "SERVICE_TO_IAM_NAMESPACE")
-    app.SERVICE_HANDLERS[name] = _serving(context, name, handler)
+    app.SERVICE_HANDLERS[name] = _serving(context, name, handler, iam_namespace)
     patterns: dict[str, Any] = {"target_prefixes": list(target_prefixes), "path_patterns": list(paths)}
     if credential_scope:
         patterns["credential_scope"] = credential_scope
@@ -99,7 +99,7 @@ def _replacing(type_name: str, resource: ResourceType) -> Callable[..., tuple[st
     return update
 
 
-def _serving(context: Context, name: str, handler: Handler) -> Callable[..., Any]:
+def _serving(context: Context, name: str, handler: Handler, iam_namespace: str | None) -> Callable[..., Any]:
     from ministack.core import concurrency, iam_evaluator, responses
 
     require(concurrency, "run_reentrant")
@@ -120,12 +120,39 @@ def _serving(context: Context, name: str, handler: Handler) -> Callable[..., Any
             method, path, headers, body if isinstance(body, bytes) else str(body).encode(), query,
             account=responses.get_account_id(), region=responses.get_region(), caller_arn=iam_evaluator.caller_arn(),
         )  # fmt: skip
+        if iam_namespace and (refused := _refused_role(request, iam_namespace)):
+            return refused.status, dict(refused.headers), refused.body
         served: Served = await concurrency.run_reentrant(respond, request, thread_name=f"localcloud-{name}")
         return served
 
     if inspect.iscoroutinefunction(handler):
         raise TypeError(f"the handler of {name} must be an ordinary function. Got a coroutine function instead")
     return serve
+
+
+def _refused_role(request: Request, iam_namespace: str) -> Response | None:
+    """AccessDenied when the caller hands the service a role that it may not pass."""
+    from ministack.core import iam_evaluator, router
+
+    if not request.action.startswith(("Create", "Update", "Start")):
+        return None
+    try:
+        roles = [request.json().get(name) for name in ("RoleArn", "ExecutionRoleArn")]
+    except ValueError:
+        return None
+    access_key = router.extract_access_key_id(dict(request.headers), dict(request.query))
+    passed_to = {"iam:passedtoservice": f"{iam_namespace}.amazonaws.com"}
+    for role in filter(None, roles):
+        denied = iam_evaluator.enforce(
+            access_key, "iam:PassRole", "iam", request.region, resource_arn=role, service_context=passed_to
+        )
+        if denied:
+            message = (
+                f"User: {request.caller_arn} is not authorized to perform: iam:PassRole on resource: {role} "
+                "because no identity-based policy allows the iam:PassRole action"
+            )
+            return Response.of_error("AccessDeniedException", message)
+    return None
 
 
 def _extract_iam_action(

@@ -13,6 +13,7 @@ from localcloud.extension import replace, require
 from localcloud.lambdas import embedded_metrics
 from localcloud.lambdas.worker import Outcome, Worker, log_group
 
+_REST_SECONDS = 300.0
 _HOST_RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -21,7 +22,7 @@ def install(context: Context) -> None:
     from ministack.core import lambda_runtime
     from ministack.services import lambda_svc
 
-    require(lambda_runtime, "Worker", "acquire_worker", "release_worker", "kill_workers")
+    require(lambda_runtime, "Worker", "_workers", "acquire_worker", "release_worker", "kill_workers")
     require(lambda_svc, "_xray_trace_id_for_invocation", "_invoke_depth", "_ensure_reaper_thread")
     shutil.rmtree(context.state_dir / "cache", ignore_errors=True)
     workers = type("LocalWorker", (Worker,), {"context": context})
@@ -46,7 +47,17 @@ def install(context: Context) -> None:
     replace(lambda_svc, "_emit_lambda_metrics", executor.count_throttle)
     for name in ("_create_function", "_update_config"):
         _refuse_other_interpreters(lambda_svc, name)
+    context.every(_REST_SECONDS / 4, lambda: _let_rest(lambda_runtime), name="lambda-rest")
     context.on_stop(lambda_runtime.reset)
+
+
+def _let_rest(lambda_runtime: Any) -> None:
+    """End workers that have been idle for long: a laptop keeps its memory, the next call starts cold as on AWS."""
+    idle_since = time.time() - _REST_SECONDS
+    for workers in list(lambda_runtime._workers.values()):
+        for worker in list(workers):
+            if isinstance(worker, Worker) and not worker.in_use and worker.last_used < idle_since:
+                worker.rest()
 
 
 class _Executor:
@@ -122,8 +133,10 @@ class _Executor:
         version, memory = config.get("Version", "$LATEST"), config.get("MemorySize", 128)
         report = (
             f"REPORT RequestId: {request_id}\tDuration: {milliseconds:.2f} ms\tBilled Duration: "
-            f"{int(milliseconds) + 1} ms\tMemory Size: {memory} MB\tMax Memory Used: {memory} MB"
+            f"{int(milliseconds) + 1} ms\tMemory Size: {memory} MB"
         )
+        if outcome.memory_megabytes is not None:
+            report += f"\tMax Memory Used: {outcome.memory_megabytes} MB"
         lines = [f"START RequestId: {request_id} Version: {version}", *outcome.log.splitlines()]
         if outcome.cold:
             lines.insert(0, f"INIT_START Runtime Version: {config.get('Runtime')} (localcloud)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import selectors
 import shutil
 import subprocess
@@ -39,6 +40,7 @@ class Outcome:
     log: str
     cold: bool
     init_milliseconds: float = 0.0
+    memory_megabytes: int | None = None
 
 
 class Worker:
@@ -93,6 +95,10 @@ class Worker:
     def retire(self) -> None:
         """Take no further invocation, and end as soon as the present one, if any, is done."""
         self._retired = True
+        self.rest()
+
+    def rest(self) -> None:
+        """End the process unless it is at work; the next invocation starts another."""
         if self._lock.acquire(blocking=False):
             try:
                 self.kill()
@@ -111,7 +117,15 @@ class Worker:
         if len(result) > _RESPONSE_LIMIT:
             message = f"Response payload size exceeded maximum allowed payload size ({_RESPONSE_LIMIT} bytes)."
             return Outcome(_error("Function.ResponseSizeTooLarge", message), True, log, cold, init)
-        return Outcome(result, False, log, cold, init)
+        return Outcome(result, False, log, cold, init, self._peak_megabytes())
+
+    def _peak_megabytes(self) -> int | None:
+        """The most memory that the process has held, where the system tells (Linux)."""
+        status = Path(f"/proc/{self._proc.pid}/status") if self._proc else None
+        if status is None or not status.exists():
+            return None
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(found[1]) // 1024 if found else None
 
     def _ended(self, request_id: str, timeout: float) -> tuple[str, str]:
         """The worker gave no answer: it ran out of time, or it died."""
