@@ -12,7 +12,7 @@ from perennial.aws.catalog import Catalog
 from perennial.dataset import BatchEntry, LabelsEntry
 from perennial.keys import sortable
 
-__all__ = ["PastBatch", "batches_until", "labels_until", "newest_evidence_at", "window_ending_at"]
+__all__ = ["PastBatch", "batches_until", "labels_until", "newest_event_at", "newest_evidence_at", "window_ending_at"]
 
 # Larger than any batch id: bounds a range of sort keys that ends with a moment.
 _END = "~"
@@ -51,12 +51,16 @@ def labels_until(catalog: Catalog, loop: str, as_of: datetime | None = None) -> 
                 yield entry
 
 
+def newest_event_at(catalog: Catalog, loop: str) -> datetime | None:
+    """The newest event of any accepted batch."""
+    newest = catalog.query(keys.timeline_partition(loop), newest_first=True, limit=1)
+    return next((_batch(item).entry.last_event_at for _, item in newest), None)
+
+
 def newest_evidence_at(catalog: Catalog, loop: str) -> datetime | None:
     """The data's present: the newest event of a batch, or the newest time that a label file speaks of."""
-    newest = catalog.query(keys.timeline_partition(loop), newest_first=True, limit=1)
-    moments = [_batch(item).entry.last_event_at for _, item in newest]
-    moments += [entry.as_of for entry in labels_until(catalog, loop) if entry.as_of is not None]
-    return max(moments, default=None)
+    moments = [newest_event_at(catalog, loop), *(entry.as_of for entry in labels_until(catalog, loop))]
+    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def _batch(item: dict[str, Any]) -> PastBatch:
