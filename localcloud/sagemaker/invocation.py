@@ -69,7 +69,8 @@ class Runtime:
             return self._model_error(live.name, variant.name, answer)
         self._note(live, variant.name, request, answer, inference_id)
         headers = {
-            "Content-Type": answer.content_type or "application/octet-stream",
+            # In lower case: ministack would replace a Content-Type of JSON by that of the control plane.
+            "content-type": answer.content_type or "application/octet-stream",
             "x-Amzn-Invoked-Production-Variant": variant.name,
         }
         return Response(200, answer.body, headers)
@@ -189,4 +190,4 @@ def _refusal(request: Request, inference_id: str | None) -> Response | None:
 
 def _error(status: int, code: str, message: str, **details: Any) -> Response:
     body = json.dumps({"Message": message, "message": message, **details}).encode()
-    return Response(status, body, {"Content-Type": "application/json", "x-amzn-errortype": code})
+    return Response(status, body, {"content-type": "application/json", "x-amzn-errortype": code})
