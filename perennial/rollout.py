@@ -252,7 +252,8 @@ def _broken(evidence: Evidence, policy: RolloutPolicy) -> list[str]:
         if fast.max_latency_ms is not None and mine.latency_ms_p99 > fast.max_latency_ms:
             reasons.append(f"latency: p99 {mine.latency_ms_p99:.0f} ms, at most {fast.max_latency_ms:.0f} is allowed")
         limit = (fast.max_latency_ratio or 0) * (theirs.latency_ms_p99 or 0)
-        if limit and theirs.invocations >= policy.min_samples and mine.latency_ms_p99 > limit:
+        comparable = limit > 0 and theirs.invocations >= policy.min_samples
+        if comparable and mine.latency_ms_p99 > max(limit, fast.latency_floor_ms):
             reasons.append(f"latency: p99 {mine.latency_ms_p99:.0f} ms, champion {theirs.latency_ms_p99:.0f} ms")
     shift = evidence.prediction_shift
     if fast.max_prediction_shift is not None and shift is not None and shift > fast.max_prediction_shift:

@@ -30,10 +30,15 @@ _PLANNED: Final = ("shadow", "ab")
 
 
 class FastGuardrails(Policy):
-    """`[rollout.fast]`: judged at each step, from service metrics."""
+    """
+    `[rollout.fast]`: judged at each step, from service metrics.
+
+    A ratio of latencies of a few milliseconds is noise: below `latency_floor_ms` no p99 is too slow.
+    """
 
     max_error_share: Share = 0.01
     max_latency_ratio: Annotated[float, Field(ge=1.0)] | None = 2.0
+    latency_floor_ms: Annotated[float, Field(ge=0.0)] = 50.0
     max_latency_ms: Annotated[float, Field(gt=0.0)] | None = None
     max_prediction_shift: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.99
