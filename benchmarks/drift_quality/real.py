@@ -8,7 +8,7 @@ drift point to the first alarm.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +21,14 @@ import pyarrow.parquet as pq
 
 from perennial.contract import Contract
 from perennial.drift import DriftPolicy, DriftReport, calibrate, check, policy_for
-from perennial.drift.distances import jensen_shannon, kolmogorov_p_value, kolmogorov_smirnov, wasserstein
+from perennial.drift.calibration import merge_columns
 from perennial.drift.distances import chi_square as chi_square_test
+from perennial.drift.distances import jensen_shannon, kolmogorov_p_value, kolmogorov_smirnov, wasserstein
 from perennial.drift.profiles import columns_of, common_resolution
 from perennial.drift.scores import ColumnCounts, NumberCounts, build_scorer
 from perennial.profile import Profile, merge, profile_table
 
-Alarm = Callable[[Sequence[Profile], Profile], list[str]]
+DEFAULT_POLICY = DriftPolicy()
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,16 @@ class Episode:
     quiet: range
     drift: int | None
     last: int
-    policy: DriftPolicy = DriftPolicy()
+    policy: DriftPolicy = DEFAULT_POLICY
 
 
 EPISODES = (
     Episode("fdh_fraud", range(30, 60), range(60, 183), None, 183, DriftPolicy(season="weekday")),
     Episode("fdh_attack_shift", range(30, 60), range(60, 80), 80, 130, DriftPolicy(season="weekday")),
     Episode("fdh_attack_shift", range(82, 112), range(112, 130), 130, 183, DriftPolicy(season="weekday")),
-    Episode("elec2", range(0, 28), range(28, 36), 36, 95),
-    Episode("support_intents", range(0, 6), range(6, 8), 8, 14),
-    Episode("support_intents", range(0, 6), range(6, 8), 8, 14, DriftPolicy(min_reference_batches=6)),
+    Episode("elec2", range(28), range(28, 36), 36, 95),
+    Episode("support_intents", range(6), range(6, 8), 8, 14),
+    Episode("support_intents", range(6), range(6, 8), 8, 14, DriftPolicy(min_reference_batches=6)),
     Episode("support_intents", range(8, 13), range(13, 14), 14, 20, DriftPolicy(min_reference_batches=5)),
     Episode("support_intents", range(14, 19), range(19, 20), 20, 24, DriftPolicy(min_reference_batches=5)),
 )
@@ -112,7 +113,8 @@ def _run(episode: Episode, profiles: list[Profile], times: list[datetime], contr
 
 
 def _score(found: dict[int, list[str]], episode: Episode) -> dict[str, Any]:
-    false = sum(bool(found.get(place)) for place in episode.quiet)
+    alarmed = [bool(found.get(place)) for place in episode.quiet]
+    begun = sum(now and not before for before, now in zip([False, *alarmed], alarmed, strict=False))
     delay = None
     columns: list[str] = []
     if episode.drift is not None:
@@ -120,7 +122,7 @@ def _score(found: dict[int, list[str]], episode: Episode) -> dict[str, Any]:
             if found.get(place):
                 delay, columns = place - episode.drift, found[place][:4]
                 break
-    return {"false": false, "quiet": len(episode.quiet), "delay": delay, "columns": columns}
+    return {"false": sum(alarmed), "incidents": begun, "quiet": len(episode.quiet), "delay": delay, "columns": columns}
 
 
 def _ours(episode: Episode, profiles: list[Profile], times: list[datetime], contract: Contract) -> dict[int, list[str]]:
@@ -150,16 +152,10 @@ def _pairs(reference: Sequence[Profile], window: Profile) -> dict[str, tuple[lis
     return {name: ([one[name] for one in read[:-1]], read[-1][name]) for name in read[-1]}
 
 
-def _merged(batches: Sequence[ColumnCounts]) -> ColumnCounts:
-    from perennial.drift.calibration import merge_columns
-
-    return merge_columns(batches)
-
-
 def _p_value(reference: Sequence[Profile], window: Profile) -> list[str]:
     flagged = []
     for name, (batches, current) in _pairs(reference, window).items():
-        pooled = _merged(batches)
+        pooled = merge_columns(batches)
         if isinstance(pooled, NumberCounts) and isinstance(current, NumberCounts):
             statistic = kolmogorov_smirnov(pooled.binned, current.binned)
             p_value = kolmogorov_p_value(statistic, pooled.binned.rows, current.binned.rows)
@@ -173,7 +169,7 @@ def _p_value(reference: Sequence[Profile], window: Profile) -> list[str]:
 def _evidently(reference: Sequence[Profile], window: Profile) -> list[str]:
     flagged = []
     for name, (batches, current) in _pairs(reference, window).items():
-        pooled = _merged(batches)
+        pooled = merge_columns(batches)
         if isinstance(pooled, NumberCounts) and isinstance(current, NumberCounts):
             size = wasserstein(pooled.binned, current.binned) / max(pooled.binned.spread, 1e-12)
         else:
@@ -186,7 +182,7 @@ def _evidently(reference: Sequence[Profile], window: Profile) -> list[str]:
 def _nannyml(reference: Sequence[Profile], window: Profile) -> list[str]:
     flagged = []
     for name, (batches, current) in _pairs(reference, window).items():
-        pooled = _merged(batches)
+        pooled = merge_columns(batches)
         own = np.array([jensen_shannon(*_tables(pooled, batch)) for batch in batches])
         if jensen_shannon(*_tables(pooled, current)) > own.mean() + 3 * own.std():
             flagged.append(name)
@@ -208,13 +204,7 @@ def _show(result: dict[str, Any]) -> None:
     note = "" if result["calibrated"] else ", too few batches to calibrate"
     print(f"\n  {result['data']}: reference batches {result['reference']}, {drift}{note}")
     for name, score in result["rules"].items():
-        late = (
-            "-"
-            if result["drift"] is None
-            else "never"
-            if score["delay"] is None
-            else f"after {score['delay'] + 1} windows"
-        )
-        print(
-            f"    {name:22s} false {score['false']:3d} of {score['quiet']:3d}   found {late:18s} {', '.join(score['columns'])}"
-        )
+        delay = score["delay"]
+        late = "-" if result["drift"] is None else "never" if delay is None else f"after {delay + 1} windows"
+        false = f"false {score['false']:3d} of {score['quiet']:3d} windows ({score['incidents']} incidents)"
+        print(f"    {name:22s} {false:45s} found {late:18s} {', '.join(score['columns'])}")

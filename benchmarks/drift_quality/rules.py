@@ -15,11 +15,11 @@ from scipy.special import kolmogorov
 from benchmarks.drift_quality.streams import DAYS, MIDDLES, Stream
 from perennial.drift.calibration import Calibration, calibrate_columns
 from perennial.drift.distances import Binned, benjamini_hochberg
-from perennial.drift.effects import Span
 from perennial.drift.judge import check_columns
 from perennial.drift.policy import DriftPolicy
-from perennial.drift.report import WindowEvidence
+from perennial.drift.report import DriftReport
 from perennial.drift.scores import NumberCounts
+from perennial.drift.spans import Span
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -127,28 +127,30 @@ class Ours:
         self.policy = DriftPolicy(checks_per_year=20, alarms_per_year=1)
         self.seasons, self.adjacent = seasons, adjacent
         self._calibrated: tuple[int, Calibration] | None = None
+        self._stream: Stream | None = None
+        self._reports: list[DriftReport] = []
 
     def __call__(self, stream: Stream, window: int) -> Flags:
-        """Flags of the check of the last of the first `window` windows, with those before as history."""
-        history: list[WindowEvidence] = []
-        calibration = self._calibration(stream)
-        reference = self._columns(stream.reference.sum(axis=1))
-        flags = np.zeros(stream.scenario.columns, bool)
-        for place in range(window):
-            position = stream.scenario.batches + place
-            report = check_columns(
-                reference,
-                self._columns(stream.windows[:, place]),
-                rows=stream.scenario.rows,
-                calibration=calibration,
-                policy=self.policy,
-                history=history,
-                positions=(float(position),) if self.adjacent else None,
-                seasons=(self._season(stream, position),),
-            )
-            history.append(report.evidence)
-            flags = np.array([f"{c}" in report.drifted_columns for c in range(stream.scenario.columns)])
-        return flags
+        """Flags of the check of window number `window`, with those before it as history."""
+        if stream is not self._stream:
+            self._stream, self._reports = stream, []
+        while len(self._reports) < window:
+            self._reports.append(self._check(stream, len(self._reports)))
+        named = self._reports[window - 1].drifted_columns
+        return np.array([f"{column}" in named for column in range(stream.scenario.columns)])
+
+    def _check(self, stream: Stream, place: int) -> DriftReport:
+        position = stream.scenario.batches + place
+        return check_columns(
+            self._columns(stream.reference.sum(axis=1)),
+            self._columns(stream.windows[:, place]),
+            rows=stream.scenario.rows,
+            calibration=self._calibration(stream),
+            policy=self.policy,
+            history=[report.evidence for report in self._reports],
+            positions=(float(position),) if self.adjacent else None,
+            seasons=(self._season(stream, position),),
+        )
 
     def _season(self, stream: Stream, position: int) -> str:
         return stream.scenario.label(position) if self.seasons else ""

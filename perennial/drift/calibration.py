@@ -7,6 +7,7 @@ as a handful of scores a column.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.drift.distances import Binned
-from perennial.drift.effects import FittedSeries, Span, Structure, fit_series
+from perennial.drift.effects import FittedSeries, Structure, fit_series
 from perennial.drift.places import NO_RESOLUTION, Resolution
 from perennial.drift.policy import DriftPolicy
 from perennial.drift.scores import (
@@ -28,6 +29,7 @@ from perennial.drift.scores import (
     build_scorer,
     share_score,
 )
+from perennial.drift.spans import Span
 from perennial.errors import CalibrationImpossible
 
 __all__ = ["Calibration", "ColumnCalibration", "calibrate_columns", "merge_columns"]
@@ -97,7 +99,7 @@ class Calibration:
             "spans": [asdict(span) for span in self.spans],
             "columns": {name: _column_to_dict(column) for name, column in self.columns.items()},
         }
-        return json.dumps(body, sort_keys=True, separators=(",", ":"))
+        return json.dumps(body, sort_keys=True, allow_nan=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Calibration":
@@ -137,7 +139,7 @@ def _column_to_dict(column: ColumnCalibration) -> dict[str, object]:
     return {
         "scorer": read,
         "series": {aspect: values.tolist() for aspect, values in column.series.items()},
-        "fitted": {aspect: asdict(fit) for aspect, fit in column.fitted.items()},
+        "fitted": {aspect: _fit_to_dict(fit) for aspect, fit in column.fitted.items()},
         "usual_effect": column.usual_effect,
         "usual_null_change": column.usual_null_change,
         "usual_novelty": column.usual_novelty,
@@ -172,13 +174,21 @@ def _column_from_dict(body: Mapping[str, object]) -> ColumnCalibration:
     )
 
 
+def _fit_to_dict(fit: FittedSeries) -> dict[str, object]:
+    """JSON has no infinity: a normal tail is null there, an infinite number of degrees of freedom too."""
+    structures = [asdict(part) | {"df": None if math.isinf(part.df) else part.df} for part in fit.structures]
+    tails = [(None if math.isinf(tail) else tail, weight) for tail, weight in fit.tails]
+    return {"noise_share": fit.noise_share, "dimensions": fit.dimensions, "structures": structures, "tails": tails}
+
+
 def _fit_from_dict(body: Mapping[str, object]) -> FittedSeries:
     structures = body["structures"]
     assert isinstance(structures, list)
     return FittedSeries(
         float(body["noise_share"]),  # type: ignore[arg-type]
         float(body["dimensions"]),  # type: ignore[arg-type]
-        tuple(Structure(**structure) for structure in structures),
+        tuple(Structure(**s | {"df": math.inf if s["df"] is None else s["df"]}) for s in structures),
+        tuple((math.inf if tail is None else tail, weight) for tail, weight in body["tails"]),  # type: ignore[attr-defined]
     )
 
 

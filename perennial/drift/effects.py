@@ -15,15 +15,17 @@ what is usual among columns (Smyth 2004, "Linear models and empirical Bayes meth
 too few to set a threshold that is passed once in a thousand, twenty columns of twenty batches are not.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.drift.tails import digamma, f_sf, inverse_trigamma, trigamma
+from perennial.drift.spans import Geometry, Span, usual_rows
+from perennial.drift.tails import digamma, f_log_density, inverse_trigamma, trigamma
 
-__all__ = ["FittedSeries", "Predictor", "Span", "Structure", "fit_series"]
+__all__ = ["FittedSeries", "Structure", "fit_series"]
 
 Floats = NDArray[np.float64]
 
@@ -32,17 +34,12 @@ SEASON_SHARES = (0.0, 0.3, 0.6, 0.85, 0.95)
 NOISE_SHARES = (0.0, 0.1, 0.3, 0.6, 0.9)
 NOTHING = 1e-12
 """A column whose scores vary less than this doesn't vary."""
+TAILS = ((math.inf, 0.5), (30.0, 0.1), (15.0, 0.1), (10.0, 0.1), (7.0, 0.1), (5.0, 0.05), (4.0, 0.05))
+"""Degrees of freedom that batch effects may have, and how likely each is before anything is seen."""
+PRUDENCE = 1.0
+"""Standard errors by which the estimate of how much columns differ is raised."""
 FORGETTABLE = 0.02
 """Grid points with less posterior weight than this are dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The batches that one profile covers: their places in time (in units of the cadence), seasons, and rows."""
-
-    positions: tuple[float, ...]
-    seasons: tuple[str, ...]
-    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +55,17 @@ class Structure:
 
 @dataclass(frozen=True, slots=True)
 class FittedSeries:
-    """What was learnt of one score of one column: `dimensions` is its effective number of independent parts."""
+    """
+    What was learnt of one score of one column.
+
+    `dimensions` is its effective number of independent parts. `tails`: degrees of freedom of the t distribution that
+    batch effects may follow (infinite: normal), and the weight of each.
+    """
 
     noise_share: float
     dimensions: float
     structures: tuple[Structure, ...]
+    tails: tuple[tuple[float, float], ...] = ((math.inf, 1.0),)
 
 
 def fit_series(series: Sequence[Floats], spans: Sequence[Span]) -> tuple[FittedSeries, ...]:
@@ -84,12 +87,14 @@ def fit_series(series: Sequence[Floats], spans: Sequence[Span]) -> tuple[FittedS
     likelihood, variance = _likelihoods(series, spans, grid, noise, dimensions)
     posterior = _posterior(likelihood, informative=variance[:, 0] > NOTHING)
     shrunk, df = _shrink(variance, dimensions * (len(spans) - 1), posterior)
-    floor = 1 / _usual_rows(spans)
+    floor = 1 / usual_rows(spans)
+    tails = _tails(series, spans, [grid[place] for place in posterior.argmax(axis=1).tolist()], noise, dimensions)
     return tuple(
         FittedSeries(
             float(noise[column]),
             float(dimensions[column]),
             _structures(grid, posterior[column], np.maximum(shrunk[column], floor), df[column]),
+            tails,
         )
         for column in range(len(series))
     )
@@ -104,11 +109,6 @@ def _structures(
         Structure(grid[i][0], grid[i][1], float(weights[i] / total), float(variances[i]), float(df[i]))
         for i in kept.tolist()
     )
-
-
-def _usual_rows(spans: Sequence[Span]) -> float:
-    """Harmonic mean of the batches' rows: what their sampling variance answers to."""
-    return float(len(spans) / np.sum([1 / max(span.rows, 1) for span in spans]))
 
 
 def _season_shares(spans: Sequence[Span]) -> tuple[float, ...]:
@@ -139,37 +139,9 @@ def _noise_levels(series: Sequence[Floats], spans: Sequence[Span]) -> Floats:
     variances = np.array([np.mean(np.var(part, axis=0, ddof=1)) for part in series])
     usual = float(np.median(variances))
     leaned = (variances * (len(spans) - 1) + usual * 4) / (len(spans) + 3)
-    share = np.clip(1 / _usual_rows(spans) / np.maximum(leaned, 1e-300), 0, 1)
+    share = np.clip(1 / usual_rows(spans) / np.maximum(leaned, 1e-300), 0, 1)
     levels = np.array(NOISE_SHARES)
     return np.asarray(levels[np.argmin(np.abs(share[:, None] - levels), axis=1)])
-
-
-class _Geometry:
-    """Distances, seasons and rows of spans, from which their scores' covariance follows for any hypothesis."""
-
-    def __init__(self, spans: Sequence[Span], usual_rows: float) -> None:
-        places = np.array([place for span in spans for place in span.positions], float)
-        labels = np.array([season for span in spans for season in span.seasons])
-        covered = np.array([len(span.positions) for span in spans])
-        owner = np.repeat(np.arange(len(spans)), covered)
-        self._average = np.zeros((len(spans), len(places)))
-        self._average[owner, np.arange(len(places))] = 1 / covered[owner]
-        self._single = bool((covered == 1).all())
-        self._distance = np.abs(places[:, None] - places)
-        self._same_season = (labels[:, None] == labels).astype(float)
-        overlap = self._averaged((self._distance < 0.5).astype(float)) * covered[:, None]
-        sampling = usual_rows / np.maximum([span.rows for span in spans], 1)[:, None] * overlap
-        self._sampling = (sampling + sampling.T) / 2
-
-    def covariance(self, rho: float, season_share: float, noise_share: float) -> Floats:
-        """Covariance of the spans' scores for a total variance of one in a batch of the usual rows."""
-        structure = (1 - season_share) * rho**self._distance
-        if season_share:
-            structure += season_share * self._same_season
-        return np.asarray((1 - noise_share) * self._averaged(structure) + noise_share * self._sampling)
-
-    def _averaged(self, matrix: Floats) -> Floats:
-        return matrix if self._single else self._average @ matrix @ self._average.T
 
 
 def _likelihoods(
@@ -183,7 +155,7 @@ def _likelihoods(
     likelihood = np.zeros((len(series), len(grid)))
     variance = np.zeros_like(likelihood)
     free = len(spans) - 1
-    geometry = _Geometry(spans, _usual_rows(spans))
+    geometry = Geometry(spans, usual_rows(spans))
     for level in np.unique(noise):
         columns = np.flatnonzero(noise == level)
         for point, (rho, share) in enumerate(grid):
@@ -267,91 +239,51 @@ def variance_prior(variances: Floats, df: Floats) -> tuple[float, float]:
     return float(np.exp(np.mean(centred) + digamma(prior_df / 2) - np.log(prior_df / 2))), prior_df
 
 
-PRUDENCE = 1.0
-
-
-class Predictor:
+def _tails(
+    series: Sequence[Floats],
+    spans: Sequence[Span],
+    chosen: Sequence[tuple[float, float]],
+    noise: Floats,
+    dimensions: Floats,
+) -> tuple[tuple[float, float], ...]:
     """
-    What a reference's batches foretell of the windows that follow, under any hypothesis of how batches correlate.
+    How heavy the tails of batch effects are, all columns together: weights of `TAILS` given what was seen.
 
-    Parameters
-    ----------
-    placed
-        Whether the windows' places in time are known, so that earlier windows may predict later ones.
+    What was seen are the residuals of each batch, predicted from the others of its column, over a variance that the
+    batch had no part in.
     """
-
-    def __init__(self, spans: Sequence[Span], window_spans: Sequence[Span], *, placed: bool = True) -> None:
-        self._known = len(spans)
-        self._windows = len(window_spans)
-        self._placed = placed
-        self._geometry = _Geometry([*spans, *window_spans], _usual_rows(spans))
-        self._cache: dict[tuple[float, float, float], tuple[Floats, Floats]] = {}
-
-    def step_p_values(
-        self, fitted: Sequence[FittedSeries], reference: Sequence[Floats], windows: Sequence[Floats]
-    ) -> Floats:
-        """
-        How surprising a step over the last 1, 2, ... windows would be if nothing had drifted.
-
-        Parameters
-        ----------
-        reference, windows
-            Scores of the reference's batches and of the windows since, oldest first; one array per column.
-
-        Returns
-        -------
-        p-values, columns x steps.
-        """
-        tests: list[tuple[int, float, float, float]] = []
-        squares: list[Floats] = []
-        for key, members in _users(fitted).items():
-            weights, contrasts = self._prediction(key)
-            for column, structure in members:
-                moved = contrasts @ (windows[column] - weights @ reference[column])
-                squares.append(np.einsum("ij,ij->i", moved, moved) / (moved.shape[1] * structure.variance))
-                tests.append((column, structure.weight, fitted[column].dimensions, structure.df))
-        p_values = np.zeros((len(fitted), self._windows))
-        if tests:
-            columns, weight, dimensions, df = np.array(tests).T[:, :, None]
-            tails = weight * f_sf(np.array(squares), dimensions, df)
-            np.add.at(p_values, columns[:, 0].astype(int), tails)
-        return np.minimum(p_values, 1.0)
-
-    def _prediction(self, key: tuple[float, float, float]) -> tuple[Floats, Floats]:
-        """Weights on the reference that predict the windows, the mean unknown, and the contrast of each step."""
-        if key not in self._cache:
-            weights, error = _predict(self._geometry.covariance(*key), self._known)
-            steps = range(1, self._windows + 1)
-            self._cache[key] = weights, np.array([_step_contrast(error, step, self._placed) for step in steps])
-        return self._cache[key]
+    geometry = Geometry(spans, usual_rows(spans))
+    evidence = np.log([weight for _, weight in TAILS])
+    for column, part in enumerate(series):
+        squares, df = _studentised(part, _projection(geometry.covariance(*chosen[column], noise[column]))[0])
+        for place, (tail, _) in enumerate(TAILS):
+            scale, heavy = heavy_tailed(df * dimensions[column], tail)
+            evidence[place] += np.sum(f_log_density(squares * scale, dimensions[column], heavy) + math.log(scale))
+    weights = np.exp(evidence - evidence.max())
+    weights /= weights.sum()
+    kept = [(tail, float(weight)) for (tail, _), weight in zip(TAILS, weights, strict=True) if weight >= FORGETTABLE]
+    total = sum(weight for _, weight in kept)
+    return tuple((tail, weight / total) for tail, weight in kept)
 
 
-def _users(fitted: Sequence[FittedSeries]) -> dict[tuple[float, float, float], list[tuple[int, Structure]]]:
-    """Which columns rely on each hypothesis of correlation, so that each is worked out once."""
-    users: dict[tuple[float, float, float], list[tuple[int, Structure]]] = {}
-    for column, fit in enumerate(fitted):
-        for structure in fit.structures:
-            key = (structure.rho, structure.season_share, fit.noise_share)
-            users.setdefault(key, []).append((column, structure))
-    return users
+def _studentised(part: Floats, projection: Floats) -> tuple[Floats, float]:
+    """Mean square of each batch's residual over the variance that the other batches show, and that one's df."""
+    whitened = projection @ part
+    own = np.sum(whitened**2, axis=1) / np.diag(projection) / part.shape[1]
+    total = float(np.sum(part * whitened)) / part.shape[1]
+    free = len(part) - 2
+    if total <= NOTHING:
+        return np.empty(0), float(free)
+    return own * free / np.maximum(total - own, 1e-9 * total), float(free)
 
 
-def _predict(covariance: Floats, known: int) -> tuple[Floats, Floats]:
-    """Weights on the first `known` spans that predict what follows, the mean unknown, and the error's covariance."""
-    old = covariance[:known, :known] + 1e-9 * np.eye(known)
-    cross, new = covariance[known:, :known], covariance[known:, known:]
-    inverse = np.linalg.inv(old)
-    weights = cross @ inverse
-    sums = inverse.sum(axis=0)
-    lack = 1 - weights.sum(axis=1)
-    weights_with_mean = weights + np.outer(lack, sums / sums.sum())
-    error = new - weights @ cross.T + np.outer(lack, lack) / sums.sum()
-    return weights_with_mean, (error + error.T) / 2
+def heavy_tailed(df: float, tail: float) -> tuple[float, float]:
+    """
+    Factor and degrees of freedom that turn a normal F statistic into one of t-distributed effects of equal variance.
 
-
-def _step_contrast(error: Floats, step: int, placed: bool) -> Floats:
-    """Weights on the windows' residuals that estimate a step over the last of them, in units of its deviation."""
-    shape = np.zeros(len(error))
-    shape[-step:] = 1
-    weights = np.linalg.solve(error + 1e-12 * np.eye(len(error)), shape) if placed else shape
-    return np.asarray(weights / np.sqrt(weights @ error @ weights))
+    >>> heavy_tailed(20.0, math.inf)
+    (1.0, 20.0)
+    """
+    if math.isinf(tail):
+        return 1.0, df
+    return tail / (tail - 2), 1 / (1 / df + 1 / tail)

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from perennial.drift.calibration import Calibration
 from perennial.drift.distances import benjamini_hochberg
-from perennial.drift.effects import Predictor, Span
 from perennial.drift.measure import Measured, measure_column, sentence
 from perennial.drift.policy import DriftPolicy
+from perennial.drift.prediction import Predictor
 from perennial.drift.report import ColumnDrift, DriftReport, Verdict, WindowEvidence
 from perennial.drift.scores import CategoryCounts, ColumnCounts, Scorer, build_scorer, share_score
+from perennial.drift.spans import Span
 
 __all__ = ["check_columns"]
 

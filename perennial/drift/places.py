@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from perennial.drift.effects import Span
 from perennial.drift.policy import Season
+from perennial.drift.spans import Span
 
 __all__ = ["NO_RESOLUTION", "Resolution", "cadence", "place_in_time", "reference_spans", "season_of"]
 

@@ -95,6 +95,14 @@ def f_sf(statistic: ArrayLike, df1: ArrayLike, df2: ArrayLike) -> Floats:
     return _incomplete_beta(d2 / 2, d1 / 2, d2 / (d2 + d1 * f))
 
 
+def f_log_density(statistic: Floats, df1: float, df2: float) -> Floats:
+    """Log density of the F distribution at positive values; `df2` may be infinite."""
+    d2 = min(df2, _LARGEST_DF)
+    x = np.maximum(statistic, 1e-12)
+    front = math.lgamma((df1 + d2) / 2) - math.lgamma(df1 / 2) - math.lgamma(d2 / 2) + df1 / 2 * math.log(df1 / d2)
+    return np.asarray(front + (df1 / 2 - 1) * np.log(x) - (df1 + d2) / 2 * np.log1p(df1 * x / d2))
+
+
 def t_sf(statistic: float, df: float) -> float:
     """
     Chance that a Student t variable with `df` degrees of freedom exceeds `statistic`.

@@ -1,0 +1,104 @@
+"""What a reference foretells of the windows that follow, and how surprising it is when they come out otherwise."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.drift.effects import FittedSeries, Structure, heavy_tailed
+from perennial.drift.spans import Geometry, Span, usual_rows
+from perennial.drift.tails import f_sf
+
+__all__ = ["Predictor"]
+
+Floats = NDArray[np.float64]
+
+
+class Predictor:
+    """
+    What a reference's batches foretell of the windows that follow, under any hypothesis of how batches correlate.
+
+    Parameters
+    ----------
+    placed
+        Whether the windows' places in time are known, so that earlier windows may predict later ones.
+    """
+
+    def __init__(self, spans: Sequence[Span], window_spans: Sequence[Span], *, placed: bool = True) -> None:
+        self._known = len(spans)
+        self._windows = len(window_spans)
+        self._placed = placed
+        self._geometry = Geometry([*spans, *window_spans], usual_rows(spans))
+        self._cache: dict[tuple[float, float, float], tuple[Floats, Floats]] = {}
+
+    def step_p_values(
+        self, fitted: Sequence[FittedSeries], reference: Sequence[Floats], windows: Sequence[Floats]
+    ) -> Floats:
+        """
+        How surprising a step over the last 1, 2, ... windows would be if nothing had drifted.
+
+        Parameters
+        ----------
+        reference, windows
+            Scores of the reference's batches and of the windows since, oldest first; one array per column.
+
+        Returns
+        -------
+        p-values, columns x steps.
+        """
+        tests: list[tuple[int, float, float, float]] = []
+        squares: list[Floats] = []
+        for key, members in _users(fitted).items():
+            weights, contrasts = self._prediction(key)
+            for column, structure in members:
+                moved = contrasts @ (windows[column] - weights @ reference[column])
+                size = np.einsum("ij,ij->i", moved, moved) / (moved.shape[1] * structure.variance)
+                for tail, likely in fitted[column].tails:
+                    scale, df = heavy_tailed(structure.df, tail)
+                    squares.append(size * scale)
+                    tests.append((column, structure.weight * likely, fitted[column].dimensions, df))
+        p_values = np.zeros((len(fitted), self._windows))
+        if tests:
+            columns, weight, dimensions, df = np.array(tests).T[:, :, None]
+            tails = weight * f_sf(np.array(squares), dimensions, df)
+            np.add.at(p_values, columns[:, 0].astype(int), tails)
+        return np.minimum(p_values, 1.0)
+
+    def _prediction(self, key: tuple[float, float, float]) -> tuple[Floats, Floats]:
+        """Weights on the reference that predict the windows, the mean unknown, and the contrast of each step."""
+        if key not in self._cache:
+            weights, error = _predict(self._geometry.covariance(*key), self._known)
+            steps = range(1, self._windows + 1)
+            self._cache[key] = weights, np.array([_step_contrast(error, step, self._placed) for step in steps])
+        return self._cache[key]
+
+
+def _users(fitted: Sequence[FittedSeries]) -> dict[tuple[float, float, float], list[tuple[int, Structure]]]:
+    """Which columns rely on each hypothesis of correlation, so that each is worked out once."""
+    users: dict[tuple[float, float, float], list[tuple[int, Structure]]] = {}
+    for column, fit in enumerate(fitted):
+        for structure in fit.structures:
+            key = (structure.rho, structure.season_share, fit.noise_share)
+            users.setdefault(key, []).append((column, structure))
+    return users
+
+
+def _predict(covariance: Floats, known: int) -> tuple[Floats, Floats]:
+    """Weights on the first `known` spans that predict what follows, the mean unknown, and the error's covariance."""
+    old = covariance[:known, :known] + 1e-9 * np.eye(known)
+    cross, new = covariance[known:, :known], covariance[known:, known:]
+    inverse = np.linalg.inv(old)
+    weights = cross @ inverse
+    sums = inverse.sum(axis=0)
+    lack = 1 - weights.sum(axis=1)
+    weights_with_mean = weights + np.outer(lack, sums / sums.sum())
+    error = new - weights @ cross.T + np.outer(lack, lack) / sums.sum()
+    return weights_with_mean, (error + error.T) / 2
+
+
+def _step_contrast(error: Floats, step: int, placed: bool) -> Floats:
+    """Weights on the windows' residuals that estimate a step over the last of them, in units of its deviation."""
+    shape = np.zeros(len(error))
+    shape[-step:] = 1
+    weights = np.linalg.solve(error + 1e-12 * np.eye(len(error)), shape) if placed else shape
+    return np.asarray(weights / np.sqrt(weights @ error @ weights))
