@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,9 +149,8 @@ def failure_in(file: Path) -> Iterator[None]:
         sentence = f"{type(error).__name__}: {error}"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(sentence[:1000] + "\n", encoding="utf-8")
-        import traceback
-
         traceback.print_exc()
+        sys.stderr.write(sentence + "\n")
         raise SystemExit(1) from error
 
 

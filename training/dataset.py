@@ -92,7 +92,9 @@ def read_dataset(dataset_dir: Path, version: DatasetVersion, loop: Loop) -> Data
     landed = _landed(dataset_dir, version, contract)
     first = landed.drop_duplicates(contract.record_id, keep="first")
     known = first[first[contract.event_time] <= pd.Timestamp(version.label_cutoff_at)]
-    records = dict(zip(known[contract.record_id], known[contract.event_time].dt.to_pydatetime(), strict=True))
+    records = dict(
+        zip(known[contract.record_id], (at.to_pydatetime() for at in known[contract.event_time]), strict=True)
+    )
     joined = join(records, _labels(dataset_dir, version, contract), loop.labels, as_of=version.as_of)
     labelled = known[known[contract.record_id].isin(joined.labels.keys())]
     values = pd.Series([joined.labels[i].value for i in labelled[contract.record_id]], index=labelled.index)
