@@ -112,7 +112,8 @@ class _Executions:
         execution.update(status=status, stopDate=sf.now_iso(), **details)
         execution.pop("_resume", None)
         key = event[0].lower() + event[1:] + "EventDetails"
-        sf._add_event(execution, event, {key: details})["previousEventId"] = len(execution["events"]) - 1
+        added = sf._add_event(execution, event, {key: details})
+        added["previousEventId"] = added["id"] - 1
         sf._emit_execution_status_event(execution)
         self._log_history(execution)
 
