@@ -6,11 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import boto3
+import botocore.loaders
+import botocore.session
 
 from functions._shell import Shell
 from perennial.aws.catalog import Catalog
@@ -27,8 +30,6 @@ REGION, ACCOUNT = "us-east-1", "123456789012"
 LANDING, LAKE, AUDIT, TABLE, BUS = "demo-landing", "demo-lake", "demo-audit", "demo-catalog", "demo-bus"
 ENDPOINT, GROUP = "perennial-demo", "perennial-demo"
 ALARMS = {"blue": ("demo-blue-errors",), "green": ("demo-green-errors",)}
-# Small ones, so that a week's file of a test is enough to learn from.
-HIDDEN = ("written_by", "item_version")
 
 
 def load_event(name: str) -> Any:
@@ -176,9 +177,17 @@ def on_bus(event: Event) -> dict[str, Any]:
     return envelope | {"detail-type": event.detail_type, "detail": event.model_dump(mode="json")}
 
 
+@cache
+def _loader() -> Any:
+    return botocore.loaders.create_loader()
+
+
 def make_world() -> World:
     """A freshly deployed account; call inside moto's mock."""
-    session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=REGION)
+    core = botocore.session.get_session()
+    # Service models are read once for all tests, not once for each account.
+    core.register_component("data_loader", _loader())
+    session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=REGION, botocore_session=core)
     sagemaker = FakeSageMaker()
     sagemaker.attach(session)
     answers: list[tuple[str, dict[str, Any]]] = []
