@@ -40,7 +40,7 @@ class Dispatcher:
             "previousState": before,
             "configuration": alarm.configuration(),
         }
-        enabled = alarm.config.get("ActionsEnabled", True) and not alarm.suppressed_by
+        enabled = alarm.config.get("ActionsEnabled", True)
         self._changes.put((change, list(alarm.config.get(ACTIONS[alarm.state], ())) if enabled else [], alarm))
 
     def run(self) -> None:

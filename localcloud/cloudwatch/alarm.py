@@ -11,7 +11,7 @@ from typing import Any, cast
 from localcloud.cloudwatch.aggregate import is_statistic
 from localcloud.cloudwatch.evaluation import COMPARISONS, TREATMENTS, Policy, State
 from localcloud.cloudwatch.protocol import CloudWatchError
-from localcloud.cloudwatch.queries import check_queries
+from localcloud.cloudwatch.queries import check_queries, finest_period
 
 _HIGH_RESOLUTION = (10, 20, 30)
 _MAX_TAGS = 50
@@ -42,8 +42,6 @@ class Alarm:
     configured: float = 0.0
     tags: dict[str, str] = field(default_factory=dict)
     evaluated_until: float = 0.0
-    suppressed_by: str | None = None
-    suppressed_reason: str | None = None
 
     @property
     def policy(self) -> Policy:
@@ -80,7 +78,7 @@ class Alarm:
 
     def describe(self) -> dict[str, Any]:
         """The alarm as DescribeAlarms shows it."""
-        shown = {
+        return {
             "ActionsEnabled": True,
             "OKActions": [],
             "AlarmActions": [],
@@ -95,18 +93,12 @@ class Alarm:
             "StateUpdatedTimestamp": self.updated,
             "StateTransitionedTimestamp": self.transitioned,
         }
-        if self.suppressed_by:
-            shown |= {"ActionsSuppressedBy": self.suppressed_by, "ActionsSuppressedReason": self.suppressed_reason}
-        return shown
 
     def snapshot(self) -> dict[str, Any]:
         """State, reason and time, as events carry them."""
         shown: dict[str, Any] = {"value": self.state, "reason": self.reason, "timestamp": stamp(self.updated)}
         if self.reason_data:
             shown["reasonData"] = self.reason_data
-        if self.suppressed_by:
-            shown["actionsSuppressedBy"] = self.suppressed_by
-            shown["actionsSuppressedReason"] = self.suppressed_reason
         return shown
 
     def configuration(self) -> dict[str, Any]:
@@ -114,13 +106,7 @@ class Alarm:
         description = self.config.get("AlarmDescription")
         shown: dict[str, Any] = {"description": description} if description else {}
         if self.kind == "CompositeAlarm":
-            names = {
-                "AlarmRule": "alarmRule",
-                "ActionsSuppressor": "actionsSuppressor",
-                "ActionsSuppressorWaitPeriod": "actionsSuppressorWaitPeriod",
-                "ActionsSuppressorExtensionPeriod": "actionsSuppressorExtensionPeriod",
-            }
-            return shown | {ours: self.config[theirs] for theirs, ours in names.items() if theirs in self.config}
+            return shown | {"alarmRule": self.config["AlarmRule"]}
         return shown | {"metrics": [_event_query(query) for query in self.queries]}
 
     def dump(self) -> dict[str, Any]:
@@ -170,6 +156,13 @@ def check_metric_alarm(params: Mapping[str, Any]) -> None:
         _check_math(params)
     else:
         _check_single(params)
+    period = finest_period(params["Metrics"]) if "Metrics" in params else params["Period"]
+    longest = 7 * 86_400 if period >= 3600 else 86_400
+    if params["EvaluationPeriods"] * period > longest:
+        raise _wrong(
+            f"Metrics cannot be checked across more than {longest // 86_400} day(s): EvaluationPeriods * Period must "
+            f"be <= {longest}. Got {params['EvaluationPeriods'] * period}"
+        )
     check_tags(params.get("Tags", ()))
 
 

@@ -61,13 +61,14 @@ class AlarmBook:
     def put_composite(self, params: Mapping[str, Any], now: float) -> None:
         """PutCompositeAlarm; every alarm that the rule names must exist."""
         check_tags(params.get("Tags", ()))
+        if params.get("ActionsSuppressor"):
+            raise CloudWatchError("ValidationError", "not part of the local cloud: ActionsSuppressor")
         with self.lock:
             try:
                 parsed = rule.parse(params["AlarmRule"])
             except rule.BadRule as error:
                 raise CloudWatchError("ValidationError", str(error)) from error
-            suppressor = [params["ActionsSuppressor"]] if params.get("ActionsSuppressor") else []
-            missing = [name for name in (*parsed.alarms, *suppressor) if self.find(name) is None]
+            missing = [name for name in parsed.alarms if self.find(name) is None]
             if missing:
                 listed = ", ".join(name if name.startswith("arn:") else self._arn_of(name) for name in missing)
                 raise CloudWatchError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import threading
+import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from typing import Any
 
 from localcloud.cloudwatch.aggregate import Datapoint
 
-MAX_POINTS = 50_000
+MAX_POINTS = 20_000
 """Datapoints of one metric that keep their own time; beyond it the oldest half is rolled up to a point a minute."""
 MAX_SERIES = 20_000
 KEPT_SECONDS = 15 * 24 * 3600
@@ -89,16 +91,16 @@ class Series:
         for index, column in enumerate(self._columns):
             column[:count] = array("d", (point[index] for point in merged.values()))
 
-    def dump(self) -> list[list[float]]:
-        """All columns, for JSON."""
-        return [column.tolist() for column in self._columns]
+    def dump(self) -> list[str]:
+        """All columns as text for JSON, compressed: most points are a value and nothing else."""
+        return [base64.b64encode(zlib.compress(column.tobytes(), 1)).decode() for column in self._columns]
 
     @classmethod
-    def load(cls, unit: str, columns: Sequence[Sequence[float]]) -> Series:
+    def load(cls, unit: str, columns: Sequence[str]) -> Series:
         """The reverse of `dump`."""
         series = cls(unit)
-        for column, values in zip(series._columns, columns, strict=True):
-            column.extend(values)
+        for column, text in zip(series._columns, columns, strict=True):
+            column.frombytes(zlib.decompress(base64.b64decode(text)))
         return series
 
 

@@ -11,6 +11,7 @@ from localcloud.sagemaker.endpoints import Endpoints
 from localcloud.sagemaker.errors import SageMakerError, ValidationException
 from localcloud.sagemaker.invocation import PATH, Runtime
 from localcloud.sagemaker.models import Models
+from localcloud.sagemaker.permissions import Permissions
 from localcloud.sagemaker.processing import ProcessingJobs
 from localcloud.sagemaker.registry import Registry
 from localcloud.sagemaker.state import Listing, State
@@ -32,12 +33,6 @@ LISTINGS = {
         filters=("ModelPackageGroupName", "ModelApprovalStatus"),
     ),
 }
-_NAMED = (
-    ("ModelPackageGroup", "model-package-group"), ("ModelPackage", "model-package"), ("TrainingJob", "training-job"),
-    ("ProcessingJob", "processing-job"), ("EndpointConfig", "endpoint-config"), ("Endpoint", "endpoint"),
-    ("Model", "model"),
-)  # fmt: skip
-"""Longest names first: an operation is about the first that its own name contains."""
 
 
 class Api:
@@ -53,9 +48,11 @@ class Api:
         processing: ProcessingJobs,
         endpoints: Endpoints,
         runtime: Runtime,
+        permissions: Permissions,
     ) -> None:
         self._state = state
         self._runtime = runtime
+        self._permissions = permissions
         self.operations: dict[str, Operation] = {
             "CreateModelPackageGroup": registry.create_group,
             "DescribeModelPackageGroup": registry.describe_group,
@@ -92,6 +89,8 @@ class Api:
         if PATH.fullmatch(request.path):
             return self._runtime.invoke(request)
         try:
+            if refusal := self._permissions.refusal(request):
+                return refusal
             return Response.of_json(self.call(request.action, request.json()))
         except SageMakerError as error:
             return Response.of_error(error.code, str(error), status=error.status)
@@ -109,26 +108,6 @@ class Api:
         result = self.operations[action](given)
         cut: dict[str, Any] = shapes.cut(operation.output_shape, result or {})
         return cut
-
-    def needed_permission(self, request: Request) -> tuple[str, str] | None:
-        """The IAM action, and the ARN of what it is about."""
-        if match := PATH.fullmatch(request.path):
-            return "sagemaker:InvokeEndpoint", self._state.arn("endpoint", match[1])
-        action = request.action
-        params = request.json()
-        if "ResourceArn" in params:
-            return f"sagemaker:{action}", params["ResourceArn"]
-        for prefix, collection in _NAMED:
-            if prefix in action and not action.startswith("List"):
-                named = self._package_group(params) if action == "CreateModelPackage" else None
-                named = named or params.get(f"{prefix}Name") or params.get(f"{prefix}Arn") or "*"
-                return f"sagemaker:{action}", named if named.startswith("arn:") else self._state.arn(collection, named)
-        return f"sagemaker:{action}", "*"
-
-    def _package_group(self, params: Mapping[str, Any]) -> str | None:
-        """CreateModelPackage is about a version that has no number yet."""
-        group = params.get("ModelPackageGroupName")
-        return f"{group.rpartition('/')[2]}/*" if group else None
 
     def _lister(self, listing: Listing) -> Operation:
         return lambda params: self._state.page(listing, params)

@@ -217,7 +217,7 @@ class Endpoints:
         self._route(name, specs, capture)
         for variant in old:
             if variant not in variants:
-                variant.stop()
+                variant.retire()
 
     def _start(self, variant: Variant) -> None:
         with self._context.scope():
@@ -252,7 +252,7 @@ class Endpoints:
         name = record["EndpointName"]
         self._live.pop(name, None)
         for variant in self._variants.pop(name, []):
-            variant.stop()
+            variant.retire()
         with self._state.lock:
             del self._state["endpoint"][name]
             self._state.tags.pop(record["EndpointArn"], None)

@@ -9,6 +9,7 @@ from localcloud.sagemaker.endpoints import Endpoints
 from localcloud.sagemaker.invocation import Runtime
 from localcloud.sagemaker.logs import INTERVAL_SECONDS, LogShipper
 from localcloud.sagemaker.models import Models
+from localcloud.sagemaker.permissions import Permissions
 from localcloud.sagemaker.processing import ProcessingJobs
 from localcloud.sagemaker.registry import Registry
 from localcloud.sagemaker.resources import group_type
@@ -28,6 +29,7 @@ def install(context: Context) -> None:
     training = TrainingJobs(context, state, shipper)
     processing = ProcessingJobs(context, state, shipper)
     endpoints = Endpoints(context, state, shipper)
+    permissions = Permissions(state)
     api = Api(
         state,
         registry=registry,
@@ -36,6 +38,7 @@ def install(context: Context) -> None:
         processing=processing,
         endpoints=endpoints,
         runtime=Runtime(context, endpoints, capture),
+        permissions=permissions,
     )
     context.register_service(
         "sagemaker",
@@ -44,7 +47,7 @@ def install(context: Context) -> None:
         credential_scope="sagemaker",
         iam_namespace="sagemaker",
         paths=[r"^/endpoints/[^/]+/invocations$"],
-        authorize=api.needed_permission,
+        authorize=permissions.needed,
     )
     context.register_resource("AWS::SageMaker::ModelPackageGroup", group_type(api))
     context.on_save("sagemaker", state.dump)

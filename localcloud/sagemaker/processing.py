@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,7 +82,10 @@ class ProcessingJobs(Jobs):
         self._write_config(record, base)
         app = record["AppSpecification"]
         argv = [*app["ContainerEntrypoint"], *app.get("ContainerArguments", ())]
-        argv = [sys.executable if argv[0] in _PYTHON else argv[0], *argv[1:]]
+        if argv[0] in _PYTHON:
+            # What follows may be an option (-m, -c) or a program: only a program can go through the launcher.
+            launched = len(argv) > 1 and argv[1].endswith(".py")
+            argv = [*(toolkit.PYTHON if launched else toolkit.PYTHON[:1]), *argv[1:]]
         argv = [toolkit.in_directory(part, base) for part in argv]
         if self.is_stopped(name):
             self.move(record, "Stopped")

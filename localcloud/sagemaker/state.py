@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ class State:
     def dump(self) -> dict[str, Any]:
         """Everything, for JSON."""
         with self.lock:
-            return {"collections": self.collections, "tags": self.tags}
+            return copy.deepcopy({"collections": self.collections, "tags": self.tags})
 
     def load(self, kept: Mapping[str, Any]) -> None:
         """The reverse of `dump`."""

@@ -15,6 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+PYTHON = (sys.executable, "-P", str(Path(__file__).parent / "container" / "image.py"))
+"""The image's interpreter: this one, without the checkout that it may know of."""
+
 _RESERVED = "sagemaker_"
 _TRACEBACK = "Traceback (most recent call last)"
 _ML = re.compile(r"(?<![\w./-])/opt/ml(?=/|$)")
@@ -128,7 +131,7 @@ def command(program: str, code: Path, args: Sequence[str]) -> list[str]:
     """How a program of the bundle is run: by this interpreter, or by sh."""
     if program.endswith(".sh"):
         return ["/bin/sh", str(code / program), *args]
-    return [sys.executable, str(code / program), *args]
+    return [*PYTHON, str(code / program), *args]
 
 
 def install_command(code: Path, target: Path) -> list[str] | None:
@@ -159,5 +162,6 @@ def failure_message(log: str, argv: Sequence[str], exit_code: int) -> str:
     """What the toolkit writes as reason when the program wrote none of its own."""
     tail = log[log.rfind(_TRACEBACK) :] if _TRACEBACK in log else log
     error = "\n".join(tail.strip().splitlines()[-6:])[-MESSAGE_CHARACTERS:]
-    shown = " ".join(["python", Path(argv[1]).name, *argv[2:]]) if len(argv) > 1 else " ".join(argv)
-    return f'ExecuteUserScriptError:\nExitCode {exit_code}\nErrorMessage "{error}"\nCommand "{shown[:200]}"'
+    shown = ["python", *argv[len(PYTHON) :]] if tuple(argv[: len(PYTHON)]) == PYTHON else list(argv)
+    shown[1] = Path(shown[1]).name
+    return f'ExecuteUserScriptError:\nExitCode {exit_code}\nErrorMessage "{error}"\nCommand "{" ".join(shown)[:200]}"'

@@ -7,7 +7,6 @@ import queue
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -23,6 +22,8 @@ from localcloud.sagemaker.storage import Storage, TransferFailed
 
 HEALTH_CHECK_SECONDS = 240.0
 MODEL_TIMEOUT_SECONDS = 60.0
+ROUTED_SECONDS, DRAIN_SECONDS = 0.1, 10.0
+"""Between the choice of a variant and the request to it; and how long a request may still take."""
 FIRST_RESTART_SECONDS, LONGEST_RESTART_SECONDS = 0.2, 10.0
 _SERVE = Path(__file__).parent / "container" / "serve.py"
 
@@ -67,6 +68,8 @@ class Variant:
         self._connections: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue()
         self._ready = threading.Event()
         self._closed = False
+        self._active = 0
+        self._idle = threading.Condition()
         self._restart_at = 0.0
         self._restarts = 0
 
@@ -94,6 +97,13 @@ class Variant:
         except TransferFailed as error:
             raise Unhealthy(f"Failed to download model data for production variant {self.name}: {error}") from error
         self._ready.set()
+
+    def retire(self) -> None:
+        """Stop, once the requests that were routed here have their answers."""
+        self._context.sleep(ROUTED_SECONDS)
+        with self._idle:
+            self._idle.wait_for(lambda: self._active == 0, timeout=DRAIN_SECONDS)
+        self.stop()
 
     def stop(self) -> None:
         """End the process and remove its files."""
@@ -164,7 +174,7 @@ class Variant:
 
     def _spawn(self) -> None:
         (self._folder / "port").unlink(missing_ok=True)
-        argv: list[str | Path] = [sys.executable, "-P", _SERVE, self._folder / "ml" / "model", self._folder / "port"]
+        argv: list[str | Path] = [*toolkit.PYTHON, _SERVE, self._folder / "ml" / "model", self._folder / "port"]
         self._process = self._context.spawn(argv, env=self._environment(), cwd=self._folder, log=self._log)
 
     def _wait_until_healthy(self, seconds: float) -> None:
@@ -197,7 +207,14 @@ class Variant:
         """
         if not self._ready.is_set():
             raise Unreachable(f"variant {self.name} is not ready")
-        return self._exchange("POST", "/invocations", body, headers)
+        with self._idle:
+            self._active += 1
+        try:
+            return self._exchange("POST", "/invocations", body, headers)
+        finally:
+            with self._idle:
+                self._active -= 1
+                self._idle.notify_all()
 
     def _exchange(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         connection, reused = self._connection()

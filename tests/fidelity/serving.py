@@ -81,15 +81,15 @@ class Lab:
         self.server = server
         self.account = "123456789012"
 
-    def client(self, service: str) -> Any:
-        """A boto3 client that never retries, so that a refusal shows at once."""
+    def client(self, service: str, *, access_key: str = "", secret_key: str = "") -> Any:
+        """A boto3 client that never retries, so that a refusal shows at once; root's unless keys are given."""
         keys = self.server.environment()
         return boto3.client(
             service,
             endpoint_url=self.server.endpoint_url,
             region_name="us-east-1",
-            aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+            aws_access_key_id=access_key or keys["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=secret_key or keys["AWS_SECRET_ACCESS_KEY"],
             config=Config(retries={"total_max_attempts": 1}, inject_host_prefix=False),
         )
 

@@ -23,9 +23,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.fidelity.serving import BUCKET, Lab, running, until, variant
+from tests.fidelity.serving import BUCKET, INFERENCE, Lab, running, until, variant
 
 CALLS = 1000
+SLOW = """
+def input_fn(body, content_type):
+    import time
+    print("was entered", file=sys.stderr)
+    time.sleep(4)
+"""
 CAPTURE = {
     "EnableCapture": True,
     "InitialSamplingPercentage": 100,
@@ -258,6 +264,27 @@ def test_an_endpoint_that_never_was_healthy_is_failed(lab: Lab) -> None:
     lab.sagemaker.delete_endpoint(EndpointName="stillborn")
 
 
+def test_a_change_of_variants_loses_no_request_that_is_under_way(lab: Lab) -> None:
+    """API reference, UpdateEndpoint: traffic shifts to the new instances, then the old go, without availability loss."""
+    lab.model("slow", code=INFERENCE.replace("def input_fn(body, content_type):", SLOW))
+    name = lab.endpoint("drained", lab.config("drained", {"blue": ("slow", 1)}))
+    lab.config("drained-2", {"blue": ("champion", 1)})
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lab.ask, name)
+        until(lambda: "was entered" in printed(lab, name))
+        lab.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName="drained-2")
+        until(lambda: lab.ask(name)["said"]["model"] == "champion")
+        assert waiting.result()["said"]["model"] == "slow"
+
+
+def printed(lab: Lab, endpoint: str) -> str:
+    try:
+        events = lab.logs.filter_log_events(logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}")["events"]
+    except ClientError:
+        return ""
+    return "\n".join(event["message"] for event in events)
+
+
 def test_an_update_resets_weights_unless_told_to_retain_them(lab: Lab) -> None:
     """UpdateEndpoint, RetainAllVariantProperties."""
     both = {"blue": ("champion", 1.0), "green": ("challenger", 1.0)}
@@ -329,26 +356,24 @@ def test_a_deleted_endpoint_leaves_no_process_and_no_name(lab: Lab) -> None:
 
 
 def test_a_call_needs_the_callers_permission(lab: Lab, two: str) -> None:
-    """sagemaker:InvokeEndpoint on the endpoint's ARN (service authorization reference, Amazon SageMaker)."""
-    import boto3
-
+    """InvokeEndpoint on the endpoint, UpdateEndpoint on its configuration too (service authorization reference)."""
     lab.iam.create_user(UserName="caller")
     keys = lab.iam.create_access_key(UserName="caller")["AccessKey"]
-    runtime = boto3.client(
-        "sagemaker-runtime", endpoint_url=lab.server.endpoint_url, region_name="us-east-1",
-        aws_access_key_id=keys["AccessKeyId"], aws_secret_access_key=keys["SecretAccessKey"],
-    )  # fmt: skip
+    signed = {"access_key": keys["AccessKeyId"], "secret_key": keys["SecretAccessKey"]}
+    runtime = lab.client("sagemaker-runtime", **signed)
     with pytest.raises(ClientError, match="AccessDenied"):
         runtime.invoke_endpoint(EndpointName=two, Body=b"x")
-    statement = {
-        "Effect": "Allow", "Action": "sagemaker:InvokeEndpoint",
-        "Resource": f"arn:aws:sagemaker:us-east-1:{lab.account}:endpoint/two",
-    }  # fmt: skip
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    mine = f"arn:aws:sagemaker:us-east-1:{lab.account}:endpoint/two"
+    statements = [
+        {"Effect": "Allow", "Action": ["sagemaker:InvokeEndpoint", "sagemaker:UpdateEndpoint"], "Resource": mine}
+    ]
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
     lab.iam.put_user_policy(UserName="caller", PolicyName="two", PolicyDocument=document)
     assert runtime.invoke_endpoint(EndpointName=two, Body=b"x", ContentType="text/plain")["Body"].read()
     with pytest.raises(ClientError, match="AccessDenied"):
         runtime.invoke_endpoint(EndpointName="measured", Body=b"x")
+    with pytest.raises(ClientError, match=r"AccessDenied.*endpoint-config/two"):
+        lab.client("sagemaker", **signed).update_endpoint(EndpointName=two, EndpointConfigName="two")
 
 
 def test_endpoints_and_captured_lines_survive_a_stop_and_start(tmp_path: Path) -> None:

@@ -119,6 +119,13 @@ def test_a_program_sees_the_contracts_variables_and_nothing_of_the_host(lab: Lab
     assert environment["AWS_ENDPOINT_URL"] == lab.server.endpoint_url
 
 
+def test_a_bundle_does_not_see_the_checkout_it_was_made_from(lab: Lab) -> None:
+    """A container has the packages of its image, not the developer's source tree: what is forgotten is missing."""
+    lab.put("source/forgetful.tar.gz", tar_gz({"train.py": "import localcloud"}))
+    start(lab, "forgetful", bundle=f"s3://{BUCKET}/source/forgetful.tar.gz")
+    assert "No module named 'localcloud'" in ended(lab, "forgetful")["FailureReason"]
+
+
 def test_a_channel_may_be_a_manifest_and_addresses_may_be_https(lab: Lab) -> None:
     """API reference, S3DataSource: ManifestFile; CDK writes https://s3.<region>.amazonaws.com addresses."""
     lab.put("manifests/m.json", json.dumps([{"prefix": f"s3://{BUCKET}/data/"}, "other.csv", "day/a.csv"]))

@@ -168,3 +168,24 @@ def test_a_stack_makes_and_removes_a_group(lab: Lab) -> None:
     lab.cloudformation.get_waiter("stack_delete_complete").wait(StackName="registry", WaiterConfig={"Delay": 0.2})
     with pytest.raises(ClientError, match="does not exist"):
         lab.sagemaker.describe_model_package_group(ModelPackageGroupName="of-stack")
+
+
+def test_creating_with_tags_needs_the_permission_to_tag(lab: Lab) -> None:
+    """sagemaker:AddTags besides the Create action (service authorization reference, Amazon SageMaker AI)."""
+    lab.iam.create_user(UserName="registrar")
+    keys = lab.iam.create_access_key(UserName="registrar")["AccessKey"]
+    client = lab.client("sagemaker", access_key=keys["AccessKeyId"], secret_key=keys["SecretAccessKey"])
+
+    def allow(*actions: str) -> None:
+        document = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        lab.iam.put_user_policy(
+            UserName="registrar", PolicyName="it",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [document]}),
+        )  # fmt: skip
+
+    tagged = {"ModelPackageGroupName": "by-registrar", "Tags": [{"Key": "a", "Value": "b"}]}
+    allow("sagemaker:CreateModelPackageGroup")
+    with pytest.raises(ClientError, match=r"AccessDenied.*sagemaker:AddTags"):
+        client.create_model_package_group(**tagged)
+    allow("sagemaker:CreateModelPackageGroup", "sagemaker:AddTags")
+    client.create_model_package_group(**tagged)
