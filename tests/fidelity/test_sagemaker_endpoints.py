@@ -265,7 +265,7 @@ def test_an_endpoint_that_never_was_healthy_is_failed(lab: Lab) -> None:
 
 
 def test_a_change_of_variants_loses_no_request_that_is_under_way(lab: Lab) -> None:
-    """API reference, UpdateEndpoint: traffic shifts to the new instances, then the old go, without availability loss."""
+    """API reference, UpdateEndpoint: traffic shifts, then the old instances go, "there is no availability loss"."""
     lab.model("slow", code=INFERENCE.replace("def input_fn(body, content_type):", SLOW))
     name = lab.endpoint("drained", lab.config("drained", {"blue": ("slow", 1)}))
     lab.config("drained-2", {"blue": ("champion", 1)})
