@@ -111,8 +111,9 @@ class LearningStack(cdk.Stack):
             because=_PACKAGES,
         )
         register.may(["sagemaker:CreateModelPackage", "sagemaker:AddTags"], [group_arn])
-        register.may(
-            ["sagemaker:ListModelPackages"], ["*"], because="Listing model packages accepts no resource, AWS says."
+        register.may_anywhere(
+            ["sagemaker:ListModelPackages"],
+            because="Listing model packages accepts no resource; it shows names and states only.",
         )
         register.may_use_catalog("GetItem", "PutItem", "UpdateItem")
         register.may_announce()

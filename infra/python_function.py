@@ -128,22 +128,30 @@ class PythonFunction(Construct):
             if "*" in resource:
                 acknowledge(self.role, "AwsSolutions-IAM5[Resource::{}]", because, subject=resource)
 
+    def may_anywhere(self, actions: Sequence[str], *, because: str) -> None:
+        """Allow `actions` that accept no resource, in a policy of their own, so that each has its own reason."""
+        policy = iam.Policy(
+            self,
+            f"Anywhere{actions[0].replace(':', '')}",
+            roles=[self.role],
+            statements=[iam.PolicyStatement(actions=list(actions), resources=["*"])],
+        )
+        acknowledge(policy, "AwsSolutions-IAM5[Resource::*]", because)
+
     def may_read(self, bucket: s3.IBucket, *prefixes: str, versions: bool = False) -> None:
         """Read objects under `prefixes`, and learn that one is missing (404, not 403)."""
         actions = ["s3:GetObject", *(["s3:GetObjectVersion"] if versions else [])]
         self.may(actions, [bucket.arn_for_objects(prefix) for prefix in prefixes], because=_OBJECTS)
         self.may(["s3:ListBucket", *(["s3:ListBucketVersions"] if versions else [])], [bucket.bucket_arn])
-        self.may(["kms:Decrypt"], [self.foundation.key.key_arn])
 
     def may_write(self, bucket: s3.IBucket, *prefixes: str) -> None:
         """Put objects under `prefixes`."""
         self.may(["s3:PutObject"], [bucket.arn_for_objects(prefix) for prefix in prefixes], because=_OBJECTS)
-        self.may(["kms:Decrypt", "kms:GenerateDataKey"], [self.foundation.key.key_arn])
+        self.may(["kms:GenerateDataKey"], [self.foundation.key.key_arn])
 
     def may_use_catalog(self, *operations: str) -> None:
         """Use the catalog table: GetItem, PutItem and so on."""
         self.may([f"dynamodb:{operation}" for operation in operations], [self.foundation.catalog.table_arn])
-        self.may(["kms:Decrypt"], [self.foundation.key.key_arn])
 
     def may_announce(self) -> None:
         """Put events on the loop's bus."""
@@ -153,6 +161,7 @@ class PythonFunction(Construct):
         self.log_group.grant_write(self.role)
         loop = self.foundation.loop_asset
         self.may(["s3:GetObject"], [loop.bucket.arn_for_objects(loop.s3_object_key)])
+        self.may(["kms:Decrypt"], [self.foundation.key.key_arn])
         acknowledge(
             self.role,
             "AwsSolutions-IAM5[Resource::*]",

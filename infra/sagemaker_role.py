@@ -74,8 +74,10 @@ class SageMakerRole(iam.Role):
             because=_IMAGE,
             when={"StringEquals": {"aws:ResourceAccount": sorted(set(IMAGE_ACCOUNTS.values()))}},
         )
-        self.may(
-            ["ecr:GetAuthorizationToken"], ["*"], because="ECR's authorization token belongs to no resource, AWS says."
+        self._anywhere(
+            "Registry",
+            iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]),
+            "ECR's authorization token belongs to no repository, so that it accepts no resource.",
         )
         groups = [
             stack.format_arn(
@@ -91,9 +93,16 @@ class SageMakerRole(iam.Role):
             groups,
             because=_LOGS,
         )
-        self.may(
-            ["cloudwatch:PutMetricData"],
-            ["*"],
-            because="PutMetricData accepts no resource; the condition leaves SageMaker's own namespaces only.",
-            when={"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*", "aws/sagemaker/*"]}},
+        self._anywhere(
+            "Metrics",
+            iam.PolicyStatement(
+                actions=["cloudwatch:PutMetricData"],
+                resources=["*"],
+                conditions={"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*", "aws/sagemaker/*"]}},
+            ),
+            "PutMetricData accepts no resource; the condition leaves SageMaker's own namespaces only.",
         )
+
+    def _anywhere(self, name: str, statement: iam.PolicyStatement, because: str) -> None:
+        policy = iam.Policy(self, name, roles=[self], statements=[statement])
+        acknowledge(policy, "AwsSolutions-IAM5[Resource::*]", because)

@@ -83,9 +83,8 @@ class ServingStack(cdk.Stack):
 
         analyse = self._function("AnalyseCanary", analyse_canary, alarm_names=self.guardrails.names)
         analyse.may(["sagemaker:DescribeEndpoint"], [endpoint])
-        analyse.may(
+        analyse.may_anywhere(
             ["cloudwatch:GetMetricData", "cloudwatch:DescribeAlarms"],
-            ["*"],
             because="CloudWatch gives neither metric data nor alarm states by resource; both are only read.",
         )
         analyse.may_read(base.lake, "reports/evaluations/*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
@@ -63,7 +64,13 @@ class TearDown(Construct):
         self.resource = cdk.CustomResource(
             self, "Resource", service_token=self.function.arn, resource_type="Custom::TearDown"
         )
-        for needed in (*buckets, *([group] if group else ()), self.function):
+        go_on = iam.Policy(
+            self,
+            "GoOn",
+            roles=[self.function.role],
+            statements=[iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.arn])],
+        )
+        for needed in (*buckets, *([group] if group else ()), self.function, go_on):
             self.resource.node.add_dependency(needed)
 
     def _may_empty(self, buckets: Sequence[s3.IBucket]) -> None:
@@ -93,9 +100,8 @@ class TearDown(Construct):
             because=_NAMES,
         )
         self.function.may(["sagemaker:DeleteModel", "sagemaker:ListTags"], [model], because=_NAMES)
-        self.function.may(
+        self.function.may_anywhere(
             ["sagemaker:ListEndpointConfigs", "sagemaker:ListModels"],
-            ["*"],
             because="Listing endpoint configurations and models accepts no resource; nothing is deleted by it.",
         )
 
@@ -104,8 +110,9 @@ class TearDown(Construct):
         packages = stack.format_arn(
             service="sagemaker", resource="model-package", resource_name=f"{group.model_package_group_name}/*"
         )
-        self.function.may(
-            ["sagemaker:ListModelPackages"], ["*"], because="Listing model packages accepts no resource, AWS says."
+        self.function.may_anywhere(
+            ["sagemaker:ListModelPackages"],
+            because="Listing model packages accepts no resource; it shows names and states only.",
         )
         self.function.may(
             ["sagemaker:DeleteModelPackage"],

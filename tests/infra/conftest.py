@@ -1,0 +1,63 @@
+"""One synthesis a session: what `cdk deploy` would deploy, as data."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.cdk_cli import node_home
+
+# Before anything imports aws_cdk: jsii starts its Node at once.
+os.environ.setdefault("JSII_NODE", str(node_home() / "bin" / "node"))
+
+LOOP = "bikeshare"
+PARTS = ("Data", "Serving", "Learning", "Observability")
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The synthesized templates of one loop by part, and what cdk-nag said of them."""
+
+    folder: Path
+    templates: dict[str, dict[str, Any]]
+    report: dict[str, Any]
+
+    def resources(self, *types: str) -> list[tuple[str, str, dict[str, Any]]]:
+        """(part, logical id, resource) of all resources of these types."""
+        return [
+            (part, name, resource)
+            for part, template in self.templates.items()
+            for name, resource in template["Resources"].items()
+            if not types or resource["Type"] in types
+        ]
+
+    def one(self, part: str, type_name: str, beginning: str) -> tuple[str, dict[str, Any]]:
+        """The only resource of that type whose logical id begins so."""
+        found = [
+            (name, resource)
+            for name, resource in self.templates[part]["Resources"].items()
+            if resource["Type"] == type_name and name.startswith(beginning)
+        ]
+        assert len(found) == 1, f"{beginning}: {[name for name, _ in found]}"
+        return found[0]
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """Synthesis fails by itself where cdk-nag or CloudFormation's own rules find anything."""
+    from infra.stacks import make_app
+
+    folder = tmp_path_factory.mktemp("cdk") / "out"
+    make_app(outdir=str(folder), context={"loop": LOOP}).synth()
+    return Assembly(
+        folder=folder,
+        templates={
+            part: json.loads((folder / f"Perennial-{LOOP}-{part}.template.json").read_text()) for part in PARTS
+        },
+        report=json.loads((folder / "validation-report.json").read_text()),
+    )
