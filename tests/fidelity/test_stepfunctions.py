@@ -74,12 +74,12 @@ def test_a_functions_error_is_caught_by_its_class(cloud: Cloud, boom: str) -> No
 
 def test_a_machine_calls_as_its_role_and_a_denied_call_is_the_services_base_error(cloud: Cloud, echo: str) -> None:
     """procedure-create-iam-role.html, 2026-11. ministack 1.5.33 runs every task as root."""
-    other = cloud.role(allow("sqs:*"), service="states")
+    other = cloud.role(allow("ssm:*"), service="states")
     failed = cloud.run(task(INVOKE, {"FunctionName": echo}), role=other)
     assert (failed.status, failed.error) == ("FAILED", "Lambda.AWSLambdaException")
     assert "is not authorized to perform: lambda:InvokeFunction" in failed.cause
-    failed = cloud.run(task("arn:aws:states:::aws-sdk:ssm:putParameter", {"Name": fresh("p"), "Value": "x"}), role=other)
-    assert failed.error == "Ssm.SsmException"
+    failed = cloud.run(task("arn:aws:states:::aws-sdk:sqs:createQueue", {"QueueName": fresh("q")}), role=other)
+    assert failed.error == "Sqs.SqsException"
 
 
 def test_sdk_errors_have_the_java_sdks_names(cloud: Cloud) -> None:

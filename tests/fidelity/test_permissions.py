@@ -1,0 +1,128 @@
+"""IAM: who may do what, on encrypted things too."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.fidelity.cloud import ACCOUNT, REGION, Cloud, allow, fresh
+
+
+def refused(call: Any, *arguments: Any, **named: Any) -> str:
+    """The code of the error that the call ends in."""
+    with pytest.raises(ClientError) as error:
+        call(*arguments, **named)
+    return str(error.value.response["Error"]["Code"])
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def test_resources_scope_a_permission_and_a_deny_wins(cloud: Cloud) -> None:
+    """reference_policies_evaluation-logic.html, 2026-11."""
+    ours, theirs = fresh("ours"), fresh("theirs")
+    for bucket in (ours, theirs):
+        cloud.client("s3").create_bucket(Bucket=bucket)
+    deny = {"Effect": "Deny", "Action": "s3:DeleteObject", "Resource": "*"}
+    s3 = cloud.as_role(cloud.role(allow("s3:*", resource=f"arn:aws:s3:::{ours}/*"), deny), "s3")
+    s3.put_object(Bucket=ours, Key="a", Body=b"x")
+    assert refused(s3.put_object, Bucket=theirs, Key="a", Body=b"x") == "AccessDenied"
+    assert refused(s3.delete_object, Bucket=ours, Key="a") == "AccessDenied"
+
+
+def test_a_policy_that_demands_tls_locks_nobody_out_of_the_loopback(cloud: Cloud) -> None:
+    """amazon-s3-policy-keys: CDK's enforce_ssl. Here plain HTTP on the loopback counts as TLS: see docs/fidelity.md."""
+    bucket = fresh("bucket")
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(deny))
+    writer = cloud.as_role(cloud.role(allow("s3:PutObject")), "s3")
+    writer.put_object(Bucket=bucket, Key="a", Body=b"x")
+
+
+def test_an_unknown_key_is_refused(cloud: Cloud) -> None:
+    stranger = cloud._client("sqs", "AKIANOBODYKNOWSTHIS0", "secret")
+    assert refused(stranger.list_queues) in ("UnrecognizedClientException", "InvalidClientTokenId")
+
+
+def test_an_encrypted_buckets_objects_need_the_key_as_well(cloud: Cloud) -> None:
+    """UsingKMSEncryption.html#require-sse-kms, 2026-11: kms:GenerateDataKey to write, kms:Decrypt to read.
+    ministack 1.5.33 asks for neither."""
+    bucket = fresh("bucket")
+    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    objects = allow("s3:PutObject", "s3:GetObject")
+    without = cloud.as_role(cloud.role(objects), "s3")
+    assert refused(without.put_object, Bucket=bucket, Key="a", Body=b"x") == "AccessDenied"
+    writer = cloud.as_role(cloud.role(objects, allow("kms:GenerateDataKey", resource=key)), "s3")
+    assert writer.put_object(Bucket=bucket, Key="a", Body=b"x")["SSEKMSKeyId"] == key
+    assert refused(writer.get_object, Bucket=bucket, Key="a") == "AccessDenied"
+    reader = cloud.as_role(cloud.role(objects, allow("kms:Decrypt", resource=key)), "s3")
+    assert reader.get_object(Bucket=bucket, Key="a")["Body"].read() == b"x"
+
+
+def test_aws_managed_encryption_asks_for_nothing(cloud: Cloud) -> None:
+    """UsingKMSEncryption.html#aws-managed-customer-managed-keys, 2026-11: aws:kms without a key is alias/aws/s3.
+    ministack 1.5.33 refuses it."""
+    bucket = fresh("bucket")
+    cloud.client("s3").create_bucket(Bucket=bucket)
+    writer = cloud.as_role(cloud.role(allow("s3:PutObject")), "s3")
+    written = writer.put_object(Bucket=bucket, Key="a", Body=b"x", ServerSideEncryption="aws:kms")
+    assert written["SSEKMSKeyId"].endswith("alias/aws/s3")
+
+
+def test_an_encrypted_queue_and_table_need_the_key_as_well(cloud: Cloud) -> None:
+    """sqs-key-management.html and encryption.usagenotes.html, 2026-11."""
+    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    url, _ = cloud.queue(KmsMasterKeyId=key)
+    table = fresh("table")
+    cloud.client("dynamodb").create_table(
+        TableName=table, BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key},
+    )  # fmt: skip
+    actions = allow("sqs:SendMessage", "dynamodb:PutItem")
+    without = cloud.role(actions)
+    item = {"TableName": table, "Item": {"pk": {"S": "a"}}}
+    assert "AccessDenied" in refused(cloud.as_role(without, "sqs").send_message, QueueUrl=url, MessageBody="x")
+    assert "AccessDenied" in refused(cloud.as_role(without, "dynamodb").put_item, **item)
+    with_key = cloud.role(actions, allow("kms:GenerateDataKey", "kms:Decrypt", resource=key))
+    cloud.as_role(with_key, "sqs").send_message(QueueUrl=url, MessageBody="x")
+    cloud.as_role(with_key, "dynamodb").put_item(**item)
+
+
+def test_a_role_may_only_be_handed_to_sagemaker_by_who_may_pass_it(cloud: Cloud) -> None:
+    """id_roles_use_passrole.html, 2026-11; ministack 1.5.33 has no PassRole."""
+    model_role = cloud.role(service="sagemaker")
+    model = {"ModelName": fresh("model"), "ExecutionRoleArn": model_role}
+    without = cloud.as_role(cloud.role(allow("sagemaker:*")), "sagemaker")
+    with pytest.raises(ClientError, match="iam:PassRole"):
+        without.create_model(**model)
+    passing = allow("iam:PassRole", resource=model_role)
+    passing["Condition"] = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    allowed = cloud.as_role(cloud.role(allow("sagemaker:*"), passing), "sagemaker")
+    with pytest.raises(ClientError) as error:
+        allowed.create_model(**model)
+    assert "iam:PassRole" not in str(error.value), "what is wrong now is the model, not the role"
+
+
+def test_the_root_pair_may_do_everything(cloud: Cloud) -> None:
+    who = cloud.client("sts").get_caller_identity()
+    assert (who["Account"], who["Arn"]) == (ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
+    assert cloud.client("sqs").list_queues()["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert cloud.client("kms").meta.region_name == REGION
