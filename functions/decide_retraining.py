@@ -1,8 +1,8 @@
 """
 One signal in, one decision out: start a learning run or say why not.
 
-Trigger: bus (Drift Detected, Performance Fell, Batch Accepted); EventBridge Scheduler with {"signal": "schedule"};
-a person with
+Trigger: bus (Drift Detected, Performance Fell, Batch Accepted, Labels Joined); EventBridge Scheduler with
+{"signal": "schedule"}; a person with
 {"signal": "manual", "reason": ..., "hyperparameters": {...}}. Announces: Retraining Requested, Retraining Declined.
 
 AWS actions
@@ -33,6 +33,7 @@ from perennial.events import (
     SOURCE,
     BatchAccepted,
     DriftDetected,
+    LabelsJoined,
     PerformanceFell,
     RetrainingDeclined,
     RetrainingRequested,
@@ -112,7 +113,10 @@ def _from_event(said: object, shell: Shell[Settings]) -> Signal:
     if isinstance(said, BatchAccepted):
         as_of = said.last_event_at or said.at
         return _made("new data", as_of, (f"new data: batch {said.batch_id[:8]} landed",), said.batch_id, shell)
-    raise EventInvalid("a signal must be drift, a fall of performance or a batch. Got another event instead.")
+    if isinstance(said, LabelsJoined):
+        # Labels land after their rows: often it is they that make a history long enough to learn from.
+        return _made("new data", said.as_of, (f"new data: labels {said.labels_id[:8]} landed",), said.labels_id, shell)
+    raise EventInvalid("a signal must be drift, a fall of performance, a batch or labels. Got another event instead.")
 
 
 def _made(

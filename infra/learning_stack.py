@@ -247,7 +247,7 @@ class LearningStack(cdk.Stack):
             self,
             "SignalCame",
             bus=base.bus,
-            pattern=announced(base, said.DriftDetected, said.PerformanceFell, said.BatchAccepted),
+            pattern=announced(base, said.DriftDetected, said.PerformanceFell, said.BatchAccepted, said.LabelsJoined),
             to={"DecideRetraining": decide},
             dead_letters=self.undelivered,
             description="Drift, a fall of performance, new data: reasons to retrain, perhaps",

@@ -208,8 +208,8 @@ def retrain(
     if as_json:
         emit_json(decision)
     else:
-        out.print(("started: " if decision["fire"] else "declined: ") + "; ".join(decision["reasons"]), markup=False)
-    if not decision["fire"]:
+        out.print(("started: " if decision["fired"] else "declined: ") + "; ".join(decision["reasons"]), markup=False)
+    if not decision["fired"]:
         raise typer.Exit(ANSWER_IS_NO)
 
 

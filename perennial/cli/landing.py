@@ -74,9 +74,10 @@ def await_outcomes(
 
 
 def _joined(deployment: Deployment, landing: dict[str, Any]) -> dict[str, Any]:
-    batch_id = str(landing.get("batch_id") or "")
-    if not batch_id:
+    if labels_id := landing.get("labels_id"):
+        key = keys.labels_item(deployment.loop, str(labels_id))
+    elif batch_id := landing.get("batch_id"):
+        key = keys.batch_item(deployment.loop, str(batch_id))
+    else:
         return landing
-    of_labels = landing["key"].startswith(keys.LABELS_PREFIX)
-    key = keys.labels_item(deployment.loop, batch_id) if of_labels else keys.batch_item(deployment.loop, batch_id)
     return {**(deployment.catalog.get(key) or {}), **{name: landing[name] for name in landing if name != "status"}}

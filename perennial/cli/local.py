@@ -12,6 +12,7 @@ from pathlib import Path
 import boto3
 
 from infra.cdk_cli import CLI, NodeMissing, cdk_environment, install_cdk, node_home
+from localcloud.identity import ACCOUNT, REGION
 from localcloud.scales import Scales
 from localcloud.server import Server, ServerFailed
 from perennial.cli.deployment import Deployment, find_deployment
@@ -78,8 +79,13 @@ class LocalCloud:
 
     def deploy(self, assembly: Path) -> None:
         """Bootstrap the environment and deploy every stack of the assembly."""
-        account = f"aws://{self.server.environment().get('AWS_ACCOUNT_ID', '000000000000')}/us-east-1"
-        self.cdk("bootstrap", account, "--app", str(assembly), output=self.server.state_dir / "bootstrap.log")
+        self.cdk(
+            "bootstrap",
+            f"aws://{ACCOUNT}/{REGION}",
+            "--app",
+            str(assembly),
+            output=self.server.state_dir / "bootstrap.log",
+        )
         self.cdk(
             "deploy", "--all", "--app", str(assembly), "--require-approval", "never", "--concurrency", "4",
             "--outputs-file", str(self.server.state_dir / "outputs.json"), output=self.server.state_dir / "deploy.log",
@@ -88,7 +94,7 @@ class LocalCloud:
     def session(self) -> boto3.Session:
         """A session for this process; sets the endpoint for it."""
         os.environ.update(self.server.environment())
-        return boto3.Session(region_name="us-east-1")
+        return boto3.Session(region_name=REGION)
 
     def deployment(self) -> Deployment:
         """The deployed loop."""

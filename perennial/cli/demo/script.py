@@ -208,7 +208,7 @@ class Demo:
         deadline = time.monotonic() + CYCLE_SECONDS
         while time.monotonic() < deadline:
             decision = ask_retraining(self.deployment, reason, hyperparameters)
-            if decision["fire"]:
+            if decision["fired"]:
                 return str(decision["run_id"])
             time.sleep(1.0)
         raise DemoStalled(f"a retraining asked for by hand must start. Got {decision} instead.")
