@@ -374,19 +374,3 @@ def test_a_call_needs_the_callers_permission(lab: Lab, two: str) -> None:
         runtime.invoke_endpoint(EndpointName="measured", Body=b"x")
     with pytest.raises(ClientError, match=r"AccessDenied.*endpoint-config/two"):
         lab.client("sagemaker", **signed).update_endpoint(EndpointName=two, EndpointConfigName="two")
-
-
-def test_endpoints_and_captured_lines_survive_a_stop_and_start(tmp_path: Path) -> None:
-    """What `make up` keeps: an endpoint is in service again, with its weights, and no captured line was lost."""
-    with running(tmp_path, waits=1) as lab:
-        for model in ("champion", "challenger"):
-            lab.model(model)
-        both = {"blue": ("champion", 0.0), "green": ("challenger", 1.0)}
-        name = lab.endpoint("kept", lab.config("kept", both, DataCaptureConfig=CAPTURE))
-        assert lab.ask(name, InferenceId="last")["said"]["model"] == "challenger"
-    with running(tmp_path, waits=1) as lab:
-        assert lab.sagemaker.describe_endpoint(EndpointName="kept")["EndpointStatus"] == "InService"
-        assert lab.ask("kept")["said"]["model"] == "challenger"
-        assert lab.ask("kept", TargetVariant="blue")["said"]["model"] == "champion"
-        ids = [line["eventMetadata"].get("inferenceId") for line in captured(lab, "kept", "green")]
-        assert ids == ["last"]
