@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from perennial.contract import Column, Contract
-from perennial.profile.builders import Scratch, column_builder
+from perennial.profile.builders import Extremes, IdentityBuilder, Scratch, column_builder
 from perennial.profile.columns import PAIR_CELLS
 from perennial.profile.hashing import hash_column
 from perennial.profile.model import Profile
@@ -21,7 +22,6 @@ __all__ = ["ProfileBuilder", "arrow_type", "profile_table"]
 
 #: Octiles of a normal distribution: with a grid that fits, a pair's cells hold about equal shares.
 _OCTILES = np.array([-1.1503, -0.6745, -0.3186, 0.0, 0.3186, 0.6745, 1.1503])
-_RANKING_COLUMNS = 3
 
 
 def arrow_type(column: Column) -> Any:
@@ -48,25 +48,36 @@ class ProfileBuilder:
         }
         self._pairs = {pair: np.zeros(PAIR_CELLS * PAIR_CELLS, np.int64) for pair in contract.pairs}
         sampled = {n: contract.columns[n].is_numeric for n in contract.features if _is_sampled(contract.columns[n])}
-        ranking = [n for n, c in contract.columns.items() if c.is_numeric or c.type == "timestamp"]
-        self._ranking = tuple((ranking or list(contract.columns))[:_RANKING_COLUMNS])
-        self._sampled = tuple(dict.fromkeys((*self._ranking, *sampled)))
-        self._reservoir = ReservoirBuilder(sampled, self._ranking)
+        self._sampled = tuple(sampled)
+        self._reservoir = ReservoirBuilder(sampled)
 
-    def add(self, batch: Any) -> None:
-        """Count the rows of an Arrow record batch whose columns have the contract's types (see `arrow_type`)."""
+    def add(
+        self, batch: Any, *, extremes: Mapping[str, Extremes] | None = None, ids: NDArray[np.uint64] | None = None
+    ) -> None:
+        """
+        Count the rows of an Arrow record batch whose columns have the contract's types (see `arrow_type`).
+
+        Who has looked at the batch already may say what it knows: the finite least and greatest value of columns, and
+        `hash_column` of the record ids.
+        """
         if batch.num_rows == 0:
             return
         self._rows += batch.num_rows
         present = set(batch.schema.names)
+        if ids is None and self._contract.record_id in present:
+            ids = hash_column(batch.column(self._contract.record_id))
+        known = extremes or {}
         for name, builder in self._columns.items():
-            if name in present:
+            if name == self._contract.record_id and isinstance(builder, IdentityBuilder) and ids is not None:
+                builder.add_hashes(ids, batch.column(name).null_count)
+            elif name in present:
                 values = batch.column(name)
                 # A label that has not come yet is no missing value.
-                builder.add(values.drop_null() if name == self._contract.label and values.null_count else values)
+                values = values.drop_null() if name == self._contract.label and values.null_count else values
+                builder.add(values, known.get(name))
         if self._pairs:
             self._add_pairs(batch)
-        self._reservoir.add(_completed(batch, self._sampled, self._contract))
+        self._reservoir.add(_completed(batch, self._sampled, self._contract), ids)
 
     def build(self) -> Profile:
         """The profile of all that was added."""

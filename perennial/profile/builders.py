@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -15,16 +16,20 @@ from perennial.profile.categories import CategoryBuilder
 from perennial.profile.columns import ColumnProfile, TextSummary
 from perennial.profile.distinct import DistinctBuilder
 from perennial.profile.hashing import hash_column, hash_text, quick_mix
-from perennial.profile.histogram import HistogramBuilder
+from perennial.profile.histogram import LARGEST, HistogramBuilder
 from perennial.profile.moments import MomentBuilder
 
-__all__ = ["BLOCK_ROWS", "ColumnBuilder", "Scratch", "column_builder"]
+__all__ = ["BLOCK_ROWS", "ColumnBuilder", "Extremes", "IdentityBuilder", "Scratch", "column_builder"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 #: Rows in a block: its scratch arrays stay in a core's cache, and numpy's overhead per call stays small.
-BLOCK_ROWS = 1 << 15
+BLOCK_ROWS = 1 << 14
+#: Rows that are put into bins together: a pass over all bins costs as much as some thousand rows.
+PART_ROWS = 1 << 16
+#: Rows of a column's first blocks, which only show at which level its bins lie.
+FIRST_ROWS = 1 << 12
 _TOKEN_LIMIT = 1024
 _WIDEST = 2**62
 
@@ -34,15 +39,18 @@ class Scratch:
 
     def __init__(self) -> None:
         self.z, self.work = np.empty(BLOCK_ROWS), np.empty(BLOCK_ROWS)
-        self.bits, self.more = np.empty(BLOCK_ROWS, np.uint64), np.empty(BLOCK_ROWS, np.uint64)
-        self.short = np.empty(BLOCK_ROWS, np.float32)
+        self.bits, self.short = self.work.view(np.uint64), np.empty(BLOCK_ROWS, np.float32)
+        self.index = np.empty(PART_ROWS, np.uint32)
+
+
+Extremes = tuple[float | int, float | int]
 
 
 class ColumnBuilder(Protocol):
     """What all builders offer."""
 
-    def add(self, values: Any) -> None:
-        """Take an Arrow array of the column's type."""
+    def add(self, values: Any, extremes: Extremes | None = None) -> None:
+        """Take an Arrow array of the column's type; its finite least and greatest value, if they are known."""
 
     def build(self) -> ColumnProfile:
         """The profile of all that was added."""
@@ -51,7 +59,7 @@ class ColumnBuilder(Protocol):
 def column_builder(name: str, column: Column, scratch: Scratch, *, identifies: bool = False) -> ColumnBuilder:
     """The builder of a column's kind; a column that `identifies` rows gets counts only."""
     if identifies or (column.type == "text" and column.drift is False):
-        return _IdentityBuilder(name, column)
+        return IdentityBuilder(name, column)
     if column.is_numeric:
         return _NumberBuilder(name, column, scratch)
     kinds: dict[str, Callable[[str, Column], ColumnBuilder]] = {
@@ -66,21 +74,38 @@ def column_builder(name: str, column: Column, scratch: Scratch, *, identifies: b
 class _NumberBuilder:
     def __init__(self, name: str, column: Column, scratch: Scratch) -> None:
         self._name, self._column, self._scratch = name, column, scratch
-        self._whole = int(np.clip(round(column.grid.center), -_WIDEST, _WIDEST))
-        self._rest, self._inverse = column.grid.center - self._whole, 1.0 / column.grid.scale
-        self._bins, self._moments = HistogramBuilder(column.grid), MomentBuilder(column.grid)
+        grid = column.grid
+        self._center, self._inverse = grid.center, 1.0 / grid.scale
+        self._whole = round(min(max(grid.center, -_WIDEST), _WIDEST))
+        self._rest = grid.center - self._whole
+        self._bins, self._moments = HistogramBuilder(grid), MomentBuilder(grid)
         self._distinct: DistinctBuilder | None = None
         self._nulls = self._count = 0
+        self._is_wide = False
         self._low: float | int | None = None
         self._high: float | int | None = None
 
-    def add(self, values: Any) -> None:
+    def add(self, values: Any, extremes: Extremes | None = None) -> None:
         self._nulls += values.null_count
         if values.null_count:
             values = values.drop_null()
         x = values.to_numpy(zero_copy_only=False)
-        for i in range(0, len(x), BLOCK_ROWS):
-            self._add_block(x[i : i + BLOCK_ROWS])
+        if not len(x):
+            return
+        low, high = extremes or (x.min().item(), x.max().item())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            finite = x[np.isfinite(x)]
+            self._nulls += len(x) - len(finite)
+            self.add(pa.array(finite))
+            return
+        self._count += len(x)
+        self._note(low, high)
+        ends = np.array([low, high], x.dtype)
+        with np.errstate(over="ignore", under="ignore"):
+            largest = float(np.abs(self._on_grid(ends, np.empty(2))).max())
+            at = 0
+            while at < len(x):
+                at += self._add_part(x[at : at + (PART_ROWS if self._bins.is_settled else FIRST_ROWS)], largest)
 
     def build(self) -> ColumnProfile:
         return ColumnProfile(
@@ -95,36 +120,39 @@ class _NumberBuilder:
             distinct=self._distinct.build() if self._distinct else None,
         )
 
-    @np.errstate(over="ignore", under="ignore")
-    def _add_block(self, x: NDArray[Any]) -> None:
-        low, high = x.min(), x.max()
-        if x.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
-            finite = x[np.isfinite(x)]
-            self._nulls += len(x) - len(finite)
-            if not len(finite):
-                return
-            x, low, high = finite, finite.min(), finite.max()
-        self._count += len(x)
-        self._note(low.item(), high.item())
-        z = self._on_grid(x)
-        largest = max(abs(self._on_grid(np.array([low, high], x.dtype), spare=True)).tolist())
-        special = self._bins.add_z(z, largest, self._scratch.bits, self._scratch.short)
-        self._count_distinct(z, special)
-        self._moments.add_z(z, largest, self._scratch.work)
+    def _add_part(self, x: NDArray[Any], largest: float) -> int:
+        """Bins first, for the whole part; then all else made of z, which costs less to compute again than to keep."""
+        scratch, sparse = self._scratch, 0
+        for i in range(0, len(x), BLOCK_ROWS):
+            n = min(BLOCK_ROWS, len(x) - i)
+            z = self._on_grid(x[i : i + n], scratch.z[:n])
+            if not self._bins.add_z(z, largest, scratch.bits[:n], scratch.short[:n], scratch.index[i : i + n]):
+                sparse = i + n
+        special = sparse > 0 or largest >= LARGEST
+        if sparse < len(x):
+            special |= self._bins.add_index(scratch.index[sparse : len(x)])
+        for i in range(0, len(x), BLOCK_ROWS):
+            n = min(BLOCK_ROWS, len(x) - i)
+            z = self._on_grid(x[i : i + n], scratch.z[:n])
+            self._count_distinct(z, special)
+            self._moments.add_z(z, largest, scratch.work)
+        return len(x)
 
     def _note(self, low: float | int, high: float | int) -> None:
         # Adding 0 makes -0.0 into 0.0: which of the two comes first must not matter.
         self._low = low + 0 if self._low is None else min(self._low, low + 0)
         self._high = high + 0 if self._high is None else max(self._high, high + 0)
+        self._is_wide = self._low < -_WIDEST or self._high > _WIDEST
 
-    def _on_grid(self, x: NDArray[Any], *, spare: bool = False) -> Floats:
-        z = np.empty(len(x)) if spare else self._scratch.z[: len(x)]
+    def _on_grid(self, x: NDArray[Any], z: Floats) -> Floats:
         if x.dtype.kind == "f":
-            np.subtract(x, self._column.grid.center, out=z)
+            np.subtract(x, self._center, out=z)
             return np.multiply(z, self._inverse, out=z)
         # Whole numbers lose nothing to a large centre: it is taken off before they become floats.
-        whole = np.subtract(np.clip(x.astype(np.int64, copy=False), -_WIDEST, _WIDEST), self._whole)
-        np.copyto(z, whole, casting="unsafe")
+        whole = x.astype(np.int64, copy=False)
+        if self._is_wide:
+            whole = np.clip(whole, -_WIDEST, _WIDEST)
+        np.copyto(z, whole - self._whole, casting="unsafe")
         if self._rest:
             z -= self._rest
         return np.multiply(z, self._inverse, out=z)
@@ -136,9 +164,8 @@ class _NumberBuilder:
         if self._distinct is None:
             self._distinct = DistinctBuilder()
             self._distinct.add(quick_mix(self._bins.exact_values.view(np.uint64)))
-        n = len(z)
-        bits = self._bins.sanitised(z).view(np.uint64) if special else z.view(np.uint64)
-        self._distinct.add(quick_mix(bits, self._scratch.bits[:n], self._scratch.more[:n]), self._scratch.more[:n])
+        values = self._bins.sanitised(z) if special else z
+        self._distinct.add(quick_mix(values.view(np.uint64), self._scratch.bits[: len(z)]))
 
 
 class _CategoryBuilder:
@@ -150,7 +177,7 @@ class _CategoryBuilder:
         self._numbers: Ints = np.empty(0, np.int64)
         self._nulls = self._count = 0
 
-    def add(self, values: Any) -> None:
+    def add(self, values: Any, extremes: Extremes | None = None) -> None:
         encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
         index = encoded.indices
         nulls = index.null_count
@@ -180,7 +207,7 @@ class _BooleanBuilder:
         self._name = name
         self._true = self._false = self._nulls = 0
 
-    def add(self, values: Any) -> None:
+    def add(self, values: Any, extremes: Extremes | None = None) -> None:
         true = values.true_count
         self._true += true
         self._nulls += values.null_count
@@ -200,7 +227,7 @@ class _TimeBuilder:
         self._low: int | None = None
         self._high: int | None = None
 
-    def add(self, values: Any) -> None:
+    def add(self, values: Any, extremes: Extremes | None = None) -> None:
         self._nulls += values.null_count
         values = values.drop_null() if values.null_count else values
         at = values.cast(pa.int64()).to_numpy(zero_copy_only=False)
@@ -228,7 +255,7 @@ class _TextBuilder:
         self._bins, self._tokens, self._distinct = HistogramBuilder(Grid()), CategoryBuilder(), DistinctBuilder()
         self._nulls = self._count = 0
 
-    def add(self, values: Any) -> None:
+    def add(self, values: Any, extremes: Extremes | None = None) -> None:
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
         self._nulls += values.null_count
@@ -267,16 +294,22 @@ class _TextBuilder:
         )
 
 
-class _IdentityBuilder:
+class IdentityBuilder:
+    """Counts of a column that identifies rows."""
+
     def __init__(self, name: str, column: Column) -> None:
         self._name, self._column = name, column
         self._distinct = DistinctBuilder()
         self._nulls = self._count = 0
 
-    def add(self, values: Any) -> None:
-        self._nulls += values.null_count
-        self._count += len(values) - values.null_count
-        self._distinct.add(hash_column(values.drop_null() if values.null_count else values))
+    def add(self, values: Any, extremes: Extremes | None = None) -> None:
+        self.add_hashes(hash_column(values), values.null_count)
+
+    def add_hashes(self, hashes: NDArray[np.uint64], nulls: int) -> None:
+        """Count values by their hashes; null has hash 0."""
+        self._nulls += nulls
+        self._count += len(hashes) - nulls
+        self._distinct.add(hashes[hashes != 0] if nulls else hashes)
 
     def build(self) -> ColumnProfile:
         return ColumnProfile(self._name, self._column.type, self._count, self._nulls, distinct=self._distinct.build())

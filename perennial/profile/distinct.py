@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.profile.hashing import mix
+
 __all__ = ["DistinctBuilder", "DistinctSketch"]
 
 Hashes = NDArray[np.uint64]
@@ -24,7 +26,7 @@ _SHIFT = np.uint64(64 - _BITS)
 
 @dataclass(frozen=True, eq=False)
 class DistinctSketch:
-    """`registers[i]` is the longest run of leading zeros, plus one, among the hashes that begin with `i`; 0 if none."""
+    """`registers[i]`: the longest run of leading zeros, plus one, of the hashes that `mix` sends to i; 0 if none."""
 
     registers: NDArray[np.uint8]
 
@@ -46,26 +48,24 @@ class DistinctBuilder:
 
     def __init__(self) -> None:
         self._registers = np.zeros(_REGISTERS, np.uint8)
-        # A hash raises its register when what follows the index is below 2**(53 - rank): one gather, one comparison.
-        self._bound = np.full(_REGISTERS, np.iinfo(np.uint64).max, np.uint64)
+        # A hash can raise a register only if it is below 2**(64 - the lowest register).
         self._loosest: np.uint64 | None = None
 
-    def add(self, hashes: Hashes, scratch: Hashes | None = None) -> None:
-        """Note the hashes of a block of values; `scratch`, if given, is as long."""
-        rest = np.left_shift(hashes, np.uint64(_BITS), out=scratch)
-        # Most blocks of a column with many values raise nothing: only hashes below the loosest bound are looked at.
-        chosen = np.flatnonzero(rest < self._loosest) if self._loosest is not None else slice(None)
-        hashes, rest = hashes[chosen], rest[chosen]
-        index = (hashes >> _SHIFT).view(np.int64)
-        raises = np.flatnonzero(rest < self._bound[index])
-        if not len(raises):
+    def add(self, hashes: Hashes) -> None:
+        """Note the hashes of a block of values: their leading bits must be uniform."""
+        if self._loosest is not None:
+            hashes = hashes[np.flatnonzero(hashes < self._loosest)]
+        if not len(hashes):
             return
-        top = (rest[raises] >> np.uint64(_BITS)).astype(np.float64)
-        rank = (64 - _BITS + 1 - np.frexp(top)[1]).astype(np.uint8)
-        np.maximum.at(self._registers, index[raises], rank)
-        known = self._registers > 0
-        self._bound[known] = np.uint64(1) << (np.uint64(64) - self._registers[known].astype(np.uint64))
-        self._loosest = self._bound.max() if known.all() else None
+        index = (mix(hashes) >> _SHIFT).view(np.int64)
+        # frexp of the upper 53 bits gives the highest bit that is set.
+        rank = (54 - np.frexp((hashes >> np.uint64(11)).astype(np.float64))[1]).astype(np.uint8)
+        higher = rank > self._registers[index]
+        if not higher.any():
+            return
+        np.maximum.at(self._registers, index[higher], rank[higher])
+        lowest = int(self._registers.min())
+        self._loosest = np.uint64(1 << (64 - lowest)) if lowest else None
 
     def build(self) -> DistinctSketch:
         """The sketch of all that was added."""

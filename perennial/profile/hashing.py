@@ -35,14 +35,11 @@ def mix(words: Hashes, out: Hashes | None = None, scratch: Hashes | None = None)
     return h
 
 
-def quick_mix(words: Hashes, out: Hashes | None = None, scratch: Hashes | None = None) -> Hashes:
-    """A cheaper spread, for sketches over the bit patterns of numbers."""
-    shifted = np.right_shift(words, np.uint64(32), out=scratch)
-    h = np.bitwise_xor(words, shifted, out=out)
+def quick_mix(words: Hashes, out: Hashes | None = None) -> Hashes:
+    """A cheap spread of bit patterns of numbers: good leading bits, for sketches and samples."""
+    h = np.right_shift(words, np.uint64(32), out=out)
+    h ^= words
     h *= _GOLDEN
-    np.right_shift(h, np.uint64(29), out=shifted)
-    h ^= shifted
-    h *= _K1
     return h
 
 

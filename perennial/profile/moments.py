@@ -1,14 +1,15 @@
 """
 Mean and variance that are exact under merge: sums of fixed-point numbers, kept as Python integers.
 
-Each value on its column's grid, z = (x - center) / scale, is rounded once, alone, to a multiple of 2**-26; from there
-on every sum is an exact integer, so that no order or grouping can change a bit of it. A mean is therefore within
-2**-27 scales of the mean of the raw values, and a variance within a few 2**-26 scales of a standard deviation: far
-below what a sample of any size can tell apart, as long as `scale` is of the order of the data's spread.
+Each value on its column's grid, z = (x - center) / scale, is rounded once, alone, to r, a multiple of 2**-26; from
+there on every sum is an exact integer, so that no order or grouping can change a bit of it. A mean is within 2**-27
+scales of the mean of the raw values; a variance within about 2**-26 square scales: far below what a sample of any
+size can tell apart, as long as `scale` is of the order of the data's spread.
 
-The fast path sums blocks in float64 without rounding: after splitting z into a multiple of 2**-6 and a remainder
-(adding and subtracting a large constant rounds exactly, Rump, Ogita and Oishi 2008), each partial sum over a block
-of at most 2**15 rows fits 53 bits while |z| <= 2**11. Values further out are summed one by one as integers.
+The fast path sums blocks in float64 without rounding (adding and subtracting a large constant rounds exactly; Rump,
+Ogita and Oishi 2008). While |z| <= 2**7, r splits into a multiple c of 2**-13 and a rest f, and every partial sum of
+r, c*c and c*f over a block of at most 2**13 rows fits 53 bits; f*f, below 2**-28, is left out. Values further out are
+summed as integers, limb by limb.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ __all__ = ["FRACTION_BITS", "MomentBuilder", "Moments"]
 Floats = NDArray[np.float64]
 
 FRACTION_BITS = 26
-_COARSE_BITS = 6
+_COARSE_BITS = 13
 _ROUND_FINE = 1.5 * 2.0 ** (52 - FRACTION_BITS)
 _ROUND_COARSE = 1.5 * 2.0 ** (52 - _COARSE_BITS)
-_FAST_LIMIT = 2.0**11
+_FAST_LIMIT = 2.0**7
+_LIMB_LIMIT = 2.0**36
 _CLAMP = 2.0**100
-BLOCK_LIMIT = 1 << 15
 #: OpenBLAS starts threads above 10,000 numbers: they cost far more than they save here.
 _DOT_ROWS = 1 << 13
+_LIMB = 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,41 +89,53 @@ class MomentBuilder:
     def add(self, x: Floats) -> None:
         """Sum finite values."""
         z = (x - self._grid.center) * (1.0 / self._grid.scale)
-        for i in range(0, len(z), BLOCK_LIMIT):
-            part = z[i : i + BLOCK_LIMIT].copy()
+        for i in range(0, len(z), _DOT_ROWS):
+            part = z[i : i + _DOT_ROWS]
             self.add_z(part, float(np.abs(part).max(initial=0.0)), np.empty(len(part)))
 
     def add_z(self, z: Floats, largest: float, scratch: Floats) -> None:
-        """Sum a block of at most 2**15 values on the grid, none beyond `largest`; both arrays are overwritten."""
+        """Sum values on the grid, none beyond `largest`; both arrays are overwritten."""
         self.count += len(z)
         if largest > _FAST_LIMIT:
             far = np.abs(z) > _FAST_LIMIT
             self._add_far(z[far])
             z[far] = 0.0
-        coarse = np.add(z, _ROUND_COARSE, out=scratch[: len(z)])
-        coarse -= _ROUND_COARSE
-        z -= coarse
         z += _ROUND_FINE
         z -= _ROUND_FINE
-        fine = z
-        self._first += _units(coarse.sum(), FRACTION_BITS) + _units(fine.sum(), FRACTION_BITS)
+        coarse = np.add(z, _ROUND_COARSE, out=scratch[: len(z)])
+        coarse -= _ROUND_COARSE
+        first = second = 0
         for i in range(0, len(z), _DOT_ROWS):
-            c, f = coarse[i : i + _DOT_ROWS], fine[i : i + _DOT_ROWS]
-            squares = _units(np.dot(c, c), 2 * FRACTION_BITS) + _units(np.dot(f, f), 2 * FRACTION_BITS)
-            self._second += squares + 2 * _units(np.dot(c, f), 2 * FRACTION_BITS)
+            c, f = coarse[i : i + _DOT_ROWS], z[i : i + _DOT_ROWS]
+            total = float(f.sum())
+            f -= c
+            squares, products = float(np.dot(c, c)), float(np.dot(c, f))
+            first += int(total * _FINE_UNIT)
+            second += (int(squares * _COARSE_UNIT) << 2 * (FRACTION_BITS - _COARSE_BITS)) + (
+                int(products * _MIXED_UNIT) << (FRACTION_BITS - _COARSE_BITS + 1)
+            )
+        self._first += first
+        self._second += second
 
     def build(self) -> Moments:
         """The moments of all that was added."""
         return Moments(self._grid, self.count, self._first, self._second)
 
     def _add_far(self, z: Floats) -> None:
-        clamped = np.clip(z, -_CLAMP, _CLAMP)
-        for value in np.rint(clamped * 2.0**FRACTION_BITS).tolist():
-            units = int(value)
-            self._first += units
-            self._second += units * units
+        within = np.abs(z) <= _LIMB_LIMIT
+        units = np.rint(z[within] * _FINE_UNIT).astype(np.int64)
+        # Three limbs of 21 bits: products have 42, and sums over a block stay below 63.
+        low, middle, high = units & (2**_LIMB - 1), (units >> _LIMB) & (2**_LIMB - 1), units >> (2 * _LIMB)
+        limbs = (low, middle, high)
+        for i, one in enumerate(limbs):
+            self._first += int(one.sum()) << (_LIMB * i)
+            for j, two in enumerate(limbs):
+                self._second += int((one * two).sum()) << (_LIMB * (i + j))
+        for value in np.rint(np.clip(z[~within], -_CLAMP, _CLAMP) * _FINE_UNIT).tolist():
+            self._first += int(value)
+            self._second += int(value) ** 2
 
 
-def _units(total: np.floating | float, bits: int) -> int:
-    """An exact float64 sum as an integer of 2**-bits."""
-    return int(math.ldexp(float(total), bits))
+_FINE_UNIT = 2.0**FRACTION_BITS
+_COARSE_UNIT = 2.0 ** (2 * _COARSE_BITS)
+_MIXED_UNIT = 2.0 ** (FRACTION_BITS + _COARSE_BITS)

@@ -1,9 +1,9 @@
 """
 A sample of rows that is a function of the rows alone: the `SAMPLE_ROWS` rows whose hash is lowest.
 
-A row's hash depends on its content only, so the sample is uniform over distinct rows, needs no seed, and merges
-exactly: the lowest of a union are among the lowest of each part. Up to three columns are hashed for every row; only
-rows that may enter the sample are hashed whole.
+The first hash is that of the record's id, or of the whole row where it has no id; ties are broken by the whole row.
+So the sample is uniform over records, needs no seed, and merges exactly: the lowest of a union are among the lowest of
+each part. Only rows that may enter the sample are hashed whole.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from perennial.profile.hashing import hash_column, mix, quick_mix
+from perennial.profile.hashing import hash_column, mix
 
 __all__ = ["SAMPLE_ROWS", "Reservoir", "ReservoirBuilder"]
 
 SAMPLE_ROWS = 256
-_ODD = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0xA0761D6478BD642F))
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,16 +55,20 @@ class Reservoir:
 class ReservoirBuilder:
     """Adds blocks of rows to one sample of the columns `kept` (name to whether it is numeric)."""
 
-    def __init__(self, kept: dict[str, bool], ranked_by: tuple[str, ...]) -> None:
-        self._kept, self._ranked_by = kept, ranked_by
+    def __init__(self, kept: dict[str, bool]) -> None:
+        self._kept = kept
         self._sample = Reservoir(
             np.empty((0, 2), np.uint64), {n: np.empty(0) if numeric else [] for n, numeric in kept.items()}
         )
 
-    def add(self, table: Any) -> None:
-        """Consider the rows of an Arrow record batch."""
-        first = _rank([table.column(name) for name in self._ranked_by], table.num_rows)
+    def add(self, table: Any, ids: NDArray[np.uint64] | None) -> None:
+        """Consider the rows of a record batch with hashes of their ids (0 where there is none)."""
+        first = _combined(table.columns, table.num_rows) if ids is None else ids
         full = self._sample.rows == SAMPLE_ROWS
+        if ids is not None and not first.all():
+            nameless = np.flatnonzero(first == 0)
+            first = first.copy()
+            first[nameless] = _combined(table.take(pa.array(nameless)).columns, len(nameless))
         bound = self._sample.ranks[-1, 0] if full else np.uint64(2**64 - 1)
         rows = np.flatnonzero(first <= bound)
         if len(rows) > 4 * SAMPLE_ROWS:
@@ -74,7 +77,8 @@ class ReservoirBuilder:
         if not len(rows):
             return
         taken = table.take(pa.array(rows))
-        second = _combined(taken.columns, len(rows))
+        # Of a few rows, fewer texts are hashed than a dictionary may hold.
+        second = _combined([_decoded(column) for column in taken.columns], len(rows))
         ranks = np.stack([first[rows], second], axis=1)
         order = np.lexsort((second, ranks[:, 0]))[:SAMPLE_ROWS]
         taken = taken.take(pa.array(order))
@@ -86,24 +90,18 @@ class ReservoirBuilder:
         return self._sample
 
 
-def _rank(columns: list[Any], rows: int) -> NDArray[np.uint64]:
-    """A cheap hash of a few columns: the raw bits of numbers and times, weighted by odd constants."""
-    combined = np.zeros(rows, np.uint64)
-    for weight, column in zip(_ODD, columns, strict=False):
-        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_timestamp(column.type):
-            bits = column.view(pa.uint64())
-            combined += (bits.fill_null(0) if bits.null_count else bits).to_numpy() * weight
-        else:
-            combined += hash_column(column) * weight
-    return quick_mix(combined, out=combined)
-
-
 def _combined(columns: list[Any], rows: int) -> NDArray[np.uint64]:
     combined = np.zeros(rows, np.uint64)
     for column in columns:
         combined ^= hash_column(column)
         combined = mix(combined, out=combined)
     return combined
+
+
+def _decoded(values: Any) -> Any:
+    if pa.types.is_dictionary(values.type) and len(values) < len(values.dictionary):
+        return values.cast(values.type.value_type)
+    return values
 
 
 def _plain(values: Any, numeric: bool) -> NDArray[np.float64] | list[str | None]:

@@ -230,7 +230,9 @@ def _one_chunk(values: Any) -> Any:
 
 
 def _line_count(content: Any) -> int:
-    return int(content.count(b"\n")) + (1 if len(content) and content[-1] != 10 else 0)
+    return int(np.count_nonzero(np.frombuffer(content, np.uint8) == 10)) + (
+        1 if len(content) and content[-1] != 10 else 0
+    )
 
 
 def _joined(content: bytes, records: Records, good: Ints) -> bytes:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from perennial.contract import Column, Contract
 from perennial.profile import arrow_type
+from perennial.profile.builders import Extremes
 from perennial.profile.hashing import hash_column
 from perennial.validation.blocks import Block
 from perennial.validation.expressions import evaluate
@@ -34,6 +35,9 @@ class CheckedBlock:
     good: Any
     bad: dict[int, list[str]]
     null_counts: dict[str, int]
+    #: Of the good rows: least and greatest value of columns (only where all rows are good), and hashes of the ids.
+    extremes: dict[str, Extremes]
+    ids: NDArray[np.uint64]
 
 
 class RowChecker:
@@ -61,24 +65,28 @@ class RowChecker:
         batch, flagged = block.batch, [(flags, reason) for _, flags, reason in block.failures]
         unparsed = {name: flags for name, flags, _ in block.failures}
         nulls = {}
+        extremes: dict[str, Extremes] = {}
         for name, check in self._columns.items():
-            nulls[name] = batch.column(name).null_count - int(np.count_nonzero(unparsed.get(name, False)))
-            flagged += check.find(batch.column(name), unparsed.get(name))
+            values = batch.column(name)
+            nulls[name] = values.null_count - int(np.count_nonzero(unparsed.get(name, False)))
+            flagged += check.find(values, unparsed.get(name))
+            if check.extremes is not None:
+                extremes[name] = check.extremes
         for row_check in self._expressions:
             result = evaluate(row_check.expression, batch)
             if pc.all(result, min_count=0).as_py() is False:
                 flags = pc.invert(result).fill_null(False).to_numpy(zero_copy_only=False)
                 flagged.append((flags, f"row must keep {row_check.name}: {row_check.expression}"))
-        flagged += self._repeated(batch, flagged)
+        ids = hash_column(batch.column(self._contract.record_id))
+        flagged += self._repeated(batch, flagged, ids)
         if not flagged:
-            return CheckedBlock(batch, {}, nulls)
+            return CheckedBlock(batch, {}, nulls, extremes, ids)
         bad: dict[int, list[str]] = {}
-        keep = np.ones(batch.num_rows, np.bool_)
         for flags, reason in flagged:
-            keep &= ~flags
             for row in np.flatnonzero(flags).tolist():
                 bad.setdefault(row, []).append(reason)
-        return CheckedBlock(batch.filter(pa.array(keep)), bad, nulls)
+        keep = ~np.logical_or.reduce([flags for flags, _ in flagged])
+        return CheckedBlock(batch.filter(pa.array(keep)), bad, nulls, {}, ids[keep])
 
     @property
     def record_ids(self) -> RecentIds:
@@ -86,31 +94,26 @@ class RowChecker:
         index = self._ids.get(self._contract.record_id)
         return RecentIds(index.hashes) if index is not None else RecentIds()
 
-    def _repeated(self, batch: Any, flagged: list[tuple[Flags, str]]) -> list[tuple[Flags, str]]:
-        """Repeated ids among rows that are good otherwise: a bad row must not push out a good one."""
-        if not self._ids:
-            return []
-        rows: Any = slice(None)
-        if flagged:
-            rows = np.flatnonzero(~np.logical_or.reduce([f for f, _ in flagged]))
-        found = []
+    def _repeated(
+        self, batch: Any, flagged: list[tuple[Flags, str]], ids: NDArray[np.uint64]
+    ) -> list[tuple[Flags, str]]:
+        """Repeated values among rows that are good otherwise: a bad row must not push out a good one."""
+        found: list[tuple[Flags, str]] = []
         for name, index in self._ids.items():
-            values = batch.column(name)
-            hashes = hash_column(values)[rows]
-            if values.null_count:
-                valid = values.is_valid().to_numpy(zero_copy_only=False)[rows]
-                where = np.flatnonzero(valid) if isinstance(rows, slice) else rows[valid]
-                hashes = hashes[valid]
-            else:
-                where = np.arange(batch.num_rows) if isinstance(rows, slice) else rows
-            for repeated, reason in zip(
-                index.add(hashes),
-                (f"{name} must be unique in the file", f"{name} must not repeat a recent batch"),
-                strict=True,
+            hashes = ids if name == self._contract.record_id else hash_column(batch.column(name))
+            rows = np.flatnonzero(hashes)  # null has hash 0
+            so_far = flagged + found
+            if so_far:
+                rows = rows[~np.logical_or.reduce([flags for flags, _ in so_far])[rows]]
+            whole = len(rows) == len(hashes)
+            repeated, recent = index.add(hashes if whole else hashes[rows])
+            for again, reason in (
+                (repeated, f"{name} must be unique in the file"),
+                (recent, f"{name} must not repeat a recent batch"),
             ):
-                if repeated.any():
+                if again.any():
                     flags = np.zeros(batch.num_rows, np.bool_)
-                    flags[where[repeated]] = True
+                    flags[rows[again]] = True
                     found.append((flags, reason))
         return found
 
@@ -122,16 +125,22 @@ class _ColumnCheck:
         self._allowed = None if column.allowed is None else _allowed(column)
         self._accepts_null = optional or column.accepts_null
         self._is_text = column.type in ("category", "text")
+        self._last_dictionary: Any = None
+        self._last_wrong: list[tuple[Any, str]] = []
+        self.extremes: Extremes | None = None
 
     def find(self, values: Any, unparsed: Flags | None) -> list[tuple[Flags, str]]:
-        """Flags and reason of each rule that some row breaks."""
+        """Flags and reason of each rule that some row breaks; leaves `extremes` of a numeric column behind."""
         found = []
+        self.extremes = None
         if not self._accepts_null and values.null_count:
             null = values.is_null().to_numpy(zero_copy_only=False)
             null = null if unparsed is None else null & ~unparsed
             if null.any():
                 found.append((null, f"{self._name} must not be empty"))
-        if self._column.is_numeric or self._column.type == "timestamp":
+        if self._column.is_numeric or (
+            self._column.type == "timestamp" and (self._low is not None or self._high is not None)
+        ):
             found += self._out_of_range(values)
         if self._is_text:
             found += self._wrong_text(values)
@@ -145,33 +154,40 @@ class _ColumnCheck:
         return f"{self._name} must be one of {', '.join(allowed[:20])}{', …' if len(allowed) > 20 else ''}"
 
     def _out_of_range(self, values: Any) -> list[tuple[Flags, str]]:
+        low, high = _least_and_greatest(values)
+        if low is None or high is None:
+            return []
         found: list[tuple[Flags, str]] = []
-        # One sum tells whether every number is finite (or that they are so large that each must be looked at).
-        if pa.types.is_floating(values.type) and not math.isfinite(pc.sum(values).as_py() or 0.0):
+        if not (math.isfinite(low) and math.isfinite(high)):
             found += self._flag(pc.invert(pc.is_finite(values)), values, f"{self._name} must be {wanted('number')}")
-        if self._low is None and self._high is None:
-            return found
-        extremes = pc.min_max(values)
-        low, high = extremes["min"], extremes["max"]
-        if not low.is_valid:
-            return found
-        if self._low is not None and pc.less(low, self._low).as_py():
-            found += self._flag(pc.less(values, self._low), values, f"{self._name} must be at least {self._column.min}")
-        if self._high is not None and pc.greater(high, self._high).as_py():
+            low, high = -math.inf, math.inf
+        elif self._column.is_numeric:
+            self.extremes = (low, high)
+        if self._low is not None and low < self._low:
             found += self._flag(
-                pc.greater(values, self._high), values, f"{self._name} must be at most {self._column.max}"
+                _compare(pc.less, values, self._low), values, self._reason("at least", self._column.min)
+            )
+        if self._high is not None and high > self._high:
+            found += self._flag(
+                _compare(pc.greater, values, self._high), values, self._reason("at most", self._column.max)
             )
         return found
 
+    def _reason(self, relation: str, bound: float | int | str | None) -> str:
+        return f"{self._name} must be {relation} {bound}"
+
     def _wrong_text(self, values: Any) -> list[tuple[Flags, str]]:
-        """Rules on text are looked up once per distinct value."""
+        """Rules on text are looked up once per distinct value, and not again for a dictionary that was looked up."""
         coded = pa.types.is_dictionary(values.type)
         texts = values.dictionary if coded else values
+        if coded and self._last_dictionary is not None and self._last_dictionary.equals(texts):
+            wrong = self._last_wrong
+        else:
+            wrong = [(w, reason) for w, reason in self._text_rules(texts) if pc.any(w, min_count=0).as_py()]
+            self._last_dictionary, self._last_wrong = texts if coded else None, wrong
         found: list[tuple[Flags, str]] = []
-        for wrong, reason in self._text_rules(texts):
-            if not pc.any(wrong, min_count=0).as_py():
-                continue
-            flags = wrong.fill_null(False).to_numpy(zero_copy_only=False)
+        for which, reason in wrong:
+            flags = which.fill_null(False).to_numpy(zero_copy_only=False)
             if coded:
                 index = values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
                 flags = np.append(flags, False)[index]
@@ -200,16 +216,38 @@ class _ColumnCheck:
         return [(flags, reason)] if flags.any() else []
 
 
-def _bound(column: Column, bound: float | int | str | None) -> Any:
-    if bound is None:
-        return None
-    if column.type == "timestamp":
-        parsed, bad = parse_text(pa.array([str(bound)]), column)
-        if bad is not None:
-            raise ValueError(f"min and max of a timestamp must be ISO 8601. Got {bound!r} instead")
-        return parsed[0]
-    # A fraction is no bound of whole numbers' type: both sides are compared as floats then.
-    return pa.scalar(bound) if column.type == "integer" else pa.scalar(float(bound), pa.float64())
+def _least_and_greatest(values: Any) -> tuple[float | int | None, float | int | None]:
+    """Of numbers, or of microseconds; not finite (or nan) if any value isn't; None if all are null."""
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.int64())
+    if not values.null_count:
+        if not len(values):
+            return None, None
+        x = values.to_numpy(zero_copy_only=False)
+        return x.min().item(), x.max().item()
+    found = pc.min_max(values)
+    low, high = found["min"].as_py(), found["max"].as_py()
+    # Arrow's min_max skips nan; one sum tells of it (and of infinities, and of numbers too large to add).
+    if low is not None and pa.types.is_floating(values.type) and not math.isfinite(pc.sum(values).as_py()):
+        finite = pc.all(pc.is_finite(values), min_count=0).as_py()
+        return (low, high) if finite else (math.nan, math.nan)
+    return low, high
+
+
+def _compare(relation: Any, values: Any, bound: float | int) -> Any:
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.int64())
+    return relation(values, pa.scalar(bound))
+
+
+def _bound(column: Column, bound: float | int | str | None) -> float | int | None:
+    """A number, or microseconds since 1970."""
+    if bound is None or not isinstance(bound, str):
+        return bound
+    parsed, bad = parse_text(pa.array([bound]), column)
+    if bad is not None:
+        raise ValueError(f"min and max of a timestamp must be ISO 8601. Got {bound!r} instead")
+    return int(parsed.cast(pa.int64())[0].as_py())
 
 
 def _allowed(column: Column) -> Any:
