@@ -91,6 +91,7 @@ def _after_bake(
 ) -> tuple[StepDecision, dict[str, float | int | str | None]]:
     """Both variants since the step began, the slot's alarms, the endpoint's truth: then the rule."""
     settings, champion_slot = shell.settings, plan.champion_slot or ""
+    as_planned = _as_planned(before, plan, shell.endpoint(settings.endpoint_name).state())
     figures = variant_figures(
         shell.clients.cloudwatch,
         settings.endpoint_name,
@@ -107,7 +108,7 @@ def _after_bake(
         champion=champion,
         alarms=_alarms(plan, shell),
         status=_status(plan, shell),
-        endpoint_as_planned=_as_planned(before, plan, shell.endpoint(settings.endpoint_name).state()),
+        endpoint_as_planned=as_planned,
     )
     decision = analyse(evidence, plan, shell.loop.rollout)
     seen: dict[str, float | int | str | None] = {

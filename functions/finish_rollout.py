@@ -120,7 +120,8 @@ def _tell(plan: RolloutPlan, shell: Shell[Settings]) -> None:
             reasons=tuple(recorded.get("reasons", ())),
         ),
     )
-    shell.metrics.add("ModelsPromoted", 1)
+    if recorded.get("status") != "promoted":
+        shell.metrics.add("ModelsPromoted", 1)
     shell.logger.info({"event": "promoted", "run_id": plan.rollout_id, "model_version": plan.model_version})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 __all__ = ["AlarmStates", "Metrics", "VariantFigures", "alarm_states", "variant_figures"]
@@ -66,6 +66,8 @@ def variant_figures(
     SageMaker publishes by the minute (ModelLatency in microseconds), and CloudWatch rounds `started_at` down to its
     minute: up to 59 s before the step count too. They are the same variant's, at the share of the step before.
     """
+    # CloudWatch refuses an empty range, and knows no parts of a second.
+    ended_at = max(ended_at, started_at + timedelta(seconds=1))
     minutes = max(1, math.ceil((ended_at - started_at).total_seconds() / 60))
     queries = [
         _query(f"v{number}_{short}", endpoint_name, variant, metric, statistic, period_seconds=60 * minutes)

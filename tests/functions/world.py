@@ -23,6 +23,7 @@ from perennial.aws.live import LivePointer, LiveState
 from perennial.events import Event, parse
 from perennial.project import Loop
 from tests.builders import NOW, make_loop
+from tests.functions.cloudwatch_fake import FakeMetrics
 from tests.functions.sagemaker_fake import FakeSageMaker
 
 EVENTS = Path(__file__).parents[1] / "events"
@@ -44,6 +45,7 @@ class World:
     session: Any
     clients: Clients
     sagemaker: FakeSageMaker
+    metrics: FakeMetrics
     machine_arn: str
     topic_arn: str
     queue_url: str
@@ -190,6 +192,8 @@ def make_world() -> World:
     session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name=REGION, botocore_session=core)
     sagemaker = FakeSageMaker()
     sagemaker.attach(session)
+    metrics = FakeMetrics()
+    metrics.attach(session)
     answers: list[tuple[str, dict[str, Any]]] = []
     session.events.register_first("before-call.stepfunctions.SendTaskSuccess", _collect_answers(answers))
     clients = Clients(session)
@@ -206,6 +210,7 @@ def make_world() -> World:
         session=session,
         clients=clients,
         sagemaker=sagemaker,
+        metrics=metrics,
         machine_arn=_machine(clients),
         topic_arn=clients.sns.create_topic(Name="people")["TopicArn"],
         queue_url=_listen(clients),
