@@ -115,13 +115,20 @@ def variables(
 
 
 def process_environment(folder: Path) -> dict[str, str]:
-    """What every process gets and nothing of the host's environment: a path, a home, a locale."""
+    """
+    What every process gets and nothing of the host's environment: a path, a home, a locale.
+
+    One thread a process: a laptop runs a training job, both variants and the functions side by side, and threads that
+    spin for a core which another process holds make small fits a hundred times slower.
+    """
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     return {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
         "HOME": str(folder / "tmp"),
         "TMPDIR": str(folder / "tmp"),
         "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
