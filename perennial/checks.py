@@ -45,7 +45,11 @@ class _Case:
         return self.build(dict(self.hyperparameters)).fit(self.features.copy(), self.labels.copy())
 
     def answers(self, estimator: Any, features: Any) -> Any:
-        """Scores where there are any, else predictions: what serving returns."""
+        """Scores where there are any, else predictions, for a copy of the rows: what serving returns."""
+        return self.answers_in_place(estimator, features.copy())
+
+    def answers_in_place(self, estimator: Any, features: Any) -> Any:
+        """The same on the very rows: for the check that they stay as they are."""
         import numpy as np
 
         if self.task != "regression" and hasattr(estimator, "predict_proba"):
@@ -115,7 +119,7 @@ def _fits_and_answers(case: _Case) -> Finding | None:
 def _leaves_input_alone(case: _Case) -> Finding | None:
     features, labels = case.features.copy(), case.labels.copy()
     estimator = case.build(dict(case.hyperparameters)).fit(features, labels)
-    case.answers(estimator, features)
+    case.answers_in_place(estimator, features)
     if not features.equals(case.features) or not labels.equals(case.labels):
         return Finding("input", "fitting or predicting changed the caller's rows", "work on a copy in the first step")
     return None
@@ -161,9 +165,7 @@ def _survives_gaps(case: _Case) -> Finding | None:
         if name not in case.features or not column.accepts_null:
             continue
         gaps = case.features.iloc[:5].copy()
-        gaps[name] = gaps[name].astype(object).where(False, None)
-        if column.is_numeric:
-            gaps[name] = gaps[name].astype(float)
+        gaps[name] = np.full(len(gaps), np.nan) if column.is_numeric else np.full(len(gaps), None, dtype=object)
         answers = case.answers(estimator, gaps)
         if answers.dtype.kind == "f" and not np.isfinite(answers).all():
             return Finding("missing values", f"{name} may be empty, but then the answer is NaN", "impute it")

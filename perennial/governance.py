@@ -105,8 +105,11 @@ def route(verdict: Verdict, evaluation: Evaluation, policy: GovernancePolicy) ->
 
 def _outside(verdict: Verdict, evaluation: Evaluation, envelope: Envelope) -> tuple[str, ...]:
     reasons = []
+    judged = evaluation.candidate.overall.get(verdict.metric)
+    if envelope.min_rows is not None and (judged is None or judged.rows < envelope.min_rows):
+        reasons.append(f"envelope: judged on fewer than {envelope.min_rows} rows")
     if evaluation.champion is None:
-        return () if envelope.first_model else ("envelope: the first model needs a person",)
+        return tuple(reasons) if envelope.first_model else (*reasons, "envelope: the first model needs a person")
     if envelope.max_gain is not None:
         better = (
             math.nan
@@ -119,9 +122,6 @@ def _outside(verdict: Verdict, evaluation: Evaluation, envelope: Envelope) -> tu
         shift = explanation_shift(evaluation.importances, evaluation.champion_importances)
         if shift > envelope.max_explanation_shift:
             reasons.append(f"envelope: {shift:.0%} of importance moved, at most {envelope.max_explanation_shift:.0%}")
-    judged = evaluation.candidate.overall.get(verdict.metric)
-    if envelope.min_rows is not None and (judged is None or judged.rows < envelope.min_rows):
-        reasons.append(f"envelope: judged on fewer than {envelope.min_rows} rows")
     return tuple(reasons)
 
 

@@ -100,17 +100,10 @@ def decide(
     It fell when the drop exceeds `max_drop` and the one-sided interval of the drop, at the policy's confidence, lies
     above zero. Too few rows, immature labels and NaN are inconclusive, never a fall and never health.
     """
+    unfit = _unfit(window, expected, policy, maturity)
+    if unfit is not None:
+        return PerformanceDecision("inconclusive", unfit)
     name = window.metric
-    if maturity is not None and not maturity.mature:
-        return PerformanceDecision("inconclusive", maturity.reasons)
-    if name != expected.metric:
-        return PerformanceDecision("inconclusive", (f"performance: {name} can't be compared with {expected.metric}",))
-    if window.rows < policy.min_rows:
-        return PerformanceDecision(
-            "inconclusive", (f"performance: {window.rows} labelled rows, {policy.min_rows} are needed",)
-        )
-    if not all(math.isfinite(number) for number in (window.value, expected.value, window.low, window.high)):
-        return PerformanceDecision("inconclusive", (f"performance: {name} is not a number in this window",))
     drop = -gain(name, candidate=window.value, champion=expected.value)
     error = math.hypot(window.standard_error, _finite(expected.standard_error))
     surely = drop - NormalDist().inv_cdf(policy.confidence) * error
@@ -120,6 +113,22 @@ def decide(
     if drop > policy.max_drop:
         return PerformanceDecision("inconclusive", (f"{told}: worse by {drop:.4g}, but that may be chance",))
     return PerformanceDecision("held", (told,))
+
+
+def _unfit(
+    window: Score, expected: Score, policy: PerformancePolicy, maturity: Maturity | None
+) -> tuple[str, ...] | None:
+    """Why the window says nothing, or None when it does."""
+    if maturity is not None and not maturity.mature:
+        return maturity.reasons
+    if window.metric != expected.metric:
+        return (f"performance: {window.metric} can't be compared with {expected.metric}",)
+    lacking = policy.min_rows - window.rows
+    if lacking > 0:
+        return (f"performance: {window.rows} labelled rows, {policy.min_rows} are needed",)
+    if not all(math.isfinite(number) for number in (window.value, expected.value, window.low, window.high)):
+        return (f"performance: {window.metric} is not a number in this window",)
+    return None
 
 
 def _finite(error: float) -> float:

@@ -54,12 +54,12 @@ _SAME_SHARE: Final = 1e-4
 @dataclass(frozen=True, slots=True)
 class VariantEvidence:
     """
-    What one variant did since the rollout started.
+    What one variant did since the step began.
 
     Attributes
     ----------
     invocations, errors_5xx
-        Counts since the challenger got traffic (cumulative over steps: the comparison is valid at every look).
+        Counts that go on growing while a step is held: the comparison is valid at every look.
     latency_ms_p99
         ModelLatency, in milliseconds (CloudWatch has microseconds).
     labelled, quality_margin
