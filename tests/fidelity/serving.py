@@ -40,10 +40,15 @@ def predict_fn(body, model):
         os._exit(3)
     if body == "fail":
         raise ValueError("the model says no")
+    if body == "refuse":
+        return None
     print(f"{model} was asked {body}", file=sys.stderr)
     return {"model": model, "body": body, "greeting": os.environ.get("GREETING", "")}
 
 def output_fn(prediction, accept):
+    if prediction is None:
+        from werkzeug.wrappers import Response
+        return Response("not such a row", status=400, mimetype="text/plain")
     return json.dumps(prediction), "application/json"
 """
 

@@ -161,6 +161,14 @@ def test_a_failing_model_is_a_model_error_with_its_own_words(lab: Lab, two: str)
     assert metric(lab, two, "blue", "Invocation5XXErrors") == before + 1
 
 
+def test_a_model_may_refuse_with_a_status_of_its_own(lab: Lab, two: str) -> None:
+    """The image hands a werkzeug Response of output_fn on as it is (sagemaker-containers, Transformer.transform)."""
+    before = metric(lab, two, "blue", "Invocation4XXErrors") or 0
+    with pytest.raises(ClientError, match=r'client error \(400\) from blue with message "not such a row"'):
+        lab.ask(two, "refuse", TargetVariant="blue")
+    assert metric(lab, two, "blue", "Invocation4XXErrors") == before + 1
+
+
 def test_each_variant_has_its_own_metrics_and_latency_is_in_microseconds(lab: Lab) -> None:
     """Dimensions EndpointName and VariantName; ModelLatency and OverheadLatency in microseconds."""
     name = lab.endpoint("measured", lab.config("measured", {"blue": ("champion", 1), "green": ("challenger", 0)}))

@@ -42,15 +42,15 @@ class Model:
             raise NotImplementedError(f"{program} must define model_fn(model_dir)")
         self._model = self._module.model_fn(model_dir)
 
-    def respond(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
-        """The answer to one request and its content type."""
+    def respond(self, body: bytes, content_type: str, accept: str) -> tuple[int, bytes, str]:
+        """The answer to one request: status, body and content type."""
         data: bytes | str = body.decode() if _is_text(content_type) else body
         transform = getattr(self._module, "transform_fn", None)
         if transform is not None:
-            return _pair(transform(self._model, data, content_type, accept), accept)
+            return _answer(transform(self._model, data, content_type, accept), accept)
         taken = getattr(self._module, "input_fn", _input)(data, content_type)
         predicted = getattr(self._module, "predict_fn", _predict)(taken, self._model)
-        return _pair(getattr(self._module, "output_fn", _output)(predicted, accept), accept)
+        return _answer(getattr(self._module, "output_fn", _output)(predicted, accept), accept)
 
 
 def _is_text(content_type: str) -> bool:
@@ -58,11 +58,12 @@ def _is_text(content_type: str) -> bool:
     return kind in ("text/csv", "application/json", "application/jsonlines", "text/plain") or kind.endswith("+json")
 
 
-def _pair(answer: Any, accept: str) -> tuple[bytes, str]:
+def _answer(answer: Any, accept: str) -> tuple[int, bytes, str]:
+    """What the image makes of an answer: a body, a body with its type, or a whole response (werkzeug's)."""
+    if hasattr(answer, "get_data"):
+        return answer.status_code, answer.get_data(), answer.mimetype or accept
     body, kind = answer if isinstance(answer, tuple) else (answer, accept)
-    if hasattr(body, "get_data"):  # a werkzeug Response, which the image's own functions return
-        return body.get_data(), body.mimetype or kind
-    return (body.encode() if isinstance(body, str) else bytes(body)), kind
+    return 200, (body.encode() if isinstance(body, str) else bytes(body)), kind
 
 
 def _input(data: bytes | str, content_type: str) -> Any:
@@ -118,14 +119,14 @@ class Handler(BaseHTTPRequestHandler):
         if accept in ("", "*/*"):
             accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", DEFAULT_ACCEPT)
         try:
-            answer, kind = self.model.respond(body, content_type, accept)
+            status, answer, kind = self.model.respond(body, content_type, accept)
         except Unsupported as error:
             self._answer(415, str(error).encode(), "text/plain")
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything: it is the answer
             traceback.print_exc()
             self._answer(500, f"{type(error).__name__}: {error}".encode(), "text/plain")
         else:
-            self._answer(200, answer, kind)
+            self._answer(status, answer, kind)
 
     def _answer(self, status: int, body: bytes, kind: str) -> None:
         start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
@@ -150,6 +151,7 @@ def main(model_dir: str, port_file: str) -> None:
     partial = Path(port_file).with_suffix(".partial")
     partial.write_text(str(server.server_port))
     partial.replace(port_file)
+    sys.stderr.write(f"serving {os.environ.get('SAGEMAKER_PROGRAM')} on port {server.server_port}\n")
     server.serve_forever()
 
 
