@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.canonical import canonical_json
+from perennial.canonical import canonical_json, digest
 from perennial.errors import LedgerBroken
 from perennial.ledger import GENESIS, Head, LedgerEntry, append, verify
 from tests.builders import NOW, make_ledger
@@ -58,6 +58,15 @@ def test_every_deletion_reordering_and_repetition_is_found(count, data):
     ):
         with pytest.raises(LedgerBroken):
             verify(broken)
+
+
+def test_a_number_that_is_skipped_is_found_although_the_hashes_chain():
+    """P57: a writer that left an entry out and hashed on."""
+    entries = make_ledger(2)
+    skipped = append(entries[-1], loop="demo", at=NOW, kind="Model Promoted", entry_id="x", detail={})
+    body = {**skipped.model_dump(exclude={"digest"}), "sequence": 3}
+    with pytest.raises(LedgerBroken, match="must follow"):
+        verify([*entries, LedgerEntry(**body, digest=digest(body))])
 
 
 @given(st.integers(1, 8), st.data())

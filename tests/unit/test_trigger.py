@@ -81,6 +81,16 @@ def test_no_month_holds_more_runs_than_the_cap(signals, cap):
         assert sum(start <= at < start + MONTH for at in fired) <= cap
 
 
+def test_old_evidence_does_not_reopen_a_month_that_is_spent():
+    """P37: a person asks again with the evidence of long ago; data time never runs backwards."""
+    policy, state, recorded = make_trigger_policy(cooldown=0, max_per_month=2), make_trigger_state(), []
+    for number in (10, 20, 55, 30, 31, 32):
+        decision = _decide(make_signal("manual", as_of=day(number)), state, policy)
+        state = decision.state
+        recorded += state.fired_as_of[-1:] if decision.fire else ()
+    assert [day(10), day(20), day(55), day(55)] == recorded
+
+
 def test_alternating_distributions_cannot_exceed_the_cap():
     """P37: every window drifts away from the last fit, for half a year."""
     signals = [make_signal(as_of=day(number), streak=number) for number in range(1, 181)]
