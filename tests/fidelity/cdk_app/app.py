@@ -9,7 +9,6 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
@@ -24,7 +23,6 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_ssm as ssm
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
-from aws_cdk import custom_resources
 from constructs import Construct
 
 _HANDLER = """
@@ -38,11 +36,21 @@ def handler(event, context):
         )
     return {"seen": len(event.get("Records", [])), "echo": event.get("echo")}
 """
+
+
 _PROVIDER = """
+import json, urllib.request
 def handler(event, context):
-    number = event["ResourceProperties"]["Number"]
-    return {"PhysicalResourceId": "the-thing", "Data": {"Doubled": str(int(number) * 2)}}
+    number = int(event.get("ResourceProperties", {}).get("Number", 0))
+    answer = {
+        "Status": "SUCCESS", "PhysicalResourceId": event.get("PhysicalResourceId", "the-thing"),
+        "StackId": event["StackId"], "RequestId": event["RequestId"], "LogicalResourceId": event["LogicalResourceId"],
+        "Data": {"Doubled": str(number * 2)},
+    }
+    request = urllib.request.Request(event["ResponseURL"], json.dumps(answer).encode(), method="PUT")
+    urllib.request.urlopen(request)
 """
+_GONE = cdk.RemovalPolicy.DESTROY
 
 
 class DataStack(cdk.Stack):
@@ -94,7 +102,9 @@ class DataStack(cdk.Stack):
             index_name="by-version",
             partition_key=dynamodb.Attribute(name="version", type=dynamodb.AttributeType.STRING),
         )
-        self.dead = sqs.Queue(self, "Dead", encryption=sqs.QueueEncryption.KMS, encryption_master_key=self.key, enforce_ssl=True)
+        self.dead = sqs.Queue(
+            self, "Dead", encryption=sqs.QueueEncryption.KMS, encryption_master_key=self.key, enforce_ssl=True
+        )
         self.queue = sqs.Queue(
             self,
             "Queue",
@@ -130,7 +140,7 @@ class AppStack(cdk.Stack):
         machine = self._machine(function)
         self._schedules(machine, function)
         self._alarms(data, function)
-        self._custom(function)
+        self._custom()
         sagemaker.CfnModelPackageGroup(self, "Models", model_package_group_name="fidelity-models")
         budgets.CfnBudget(
             self,
@@ -185,7 +195,11 @@ class AppStack(cdk.Stack):
 
     def _machine(self, function: lambda_.Function) -> sfn.StateMachine:
         task = tasks.LambdaInvoke(
-            self, "Ask", lambda_function=function, payload=sfn.TaskInput.from_object({"echo": "hi"}), payload_response_only=False
+            self,
+            "Ask",
+            lambda_function=function,
+            payload=sfn.TaskInput.from_object({"echo": "hi"}),
+            payload_response_only=False,
         )
         return sfn.StateMachine(
             self,
@@ -201,7 +215,11 @@ class AppStack(cdk.Stack):
     def _schedules(self, machine: sfn.StateMachine, function: lambda_.Function) -> None:
         group = scheduler.ScheduleGroup(self, "Group", removal_policy=_GONE)
         for name, schedule, target in (
-            ("Hourly", scheduler.ScheduleExpression.rate(cdk.Duration.hours(1)), scheduler_targets.LambdaInvoke(function)),
+            (
+                "Hourly",
+                scheduler.ScheduleExpression.rate(cdk.Duration.hours(1)),
+                scheduler_targets.LambdaInvoke(function),
+            ),
             (
                 "Nightly",
                 scheduler.ScheduleExpression.cron(minute="0", hour="2"),
@@ -212,7 +230,11 @@ class AppStack(cdk.Stack):
 
     def _alarms(self, data: DataStack, function: lambda_.Function) -> None:
         errors = function.metric_errors(period=cdk.Duration.minutes(1)).create_alarm(
-            self, "Errors", threshold=1, evaluation_periods=1, treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING
+            self,
+            "Errors",
+            threshold=1,
+            evaluation_periods=1,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         errors.add_alarm_action(actions.SnsAction(data.topic))
         rate = cloudwatch.MathExpression(
@@ -224,43 +246,22 @@ class AppStack(cdk.Stack):
         dashboard = cloudwatch.Dashboard(self, "Dashboard")
         dashboard.add_widgets(cloudwatch.GraphWidget(left=[function.metric_invocations()]))
 
-    def _custom(self, function: lambda_.Function) -> None:
-        handler = lambda_.Function(
+    def _custom(self) -> None:
+        provider = lambda_.Function(
             self,
             "Provider",
             runtime=lambda_.Runtime.PYTHON_3_12,
             handler="index.handler",
             code=lambda_.Code.from_inline(_PROVIDER),
         )
-        handler.add_to_role_policy(iam.PolicyStatement(effect=iam.Effect.DENY, actions=["s3:*"], resources=["*"]))
-        direct = lambda_.Function(
-            self,
-            "Direct",
-            runtime=lambda_.Runtime.PYTHON_3_12,
-            handler="index.handler",
-            code=lambda_.Code.from_inline(_DIRECT),
-        )
         thing = cdk.CustomResource(
-            self, "Thing", service_token=direct.function_arn, properties={"Number": self.node.try_get_context("number") or 21}
+            self,
+            "Thing",
+            service_token=provider.function_arn,
+            properties={"Number": self.node.try_get_context("number") or 21},
         )
         cdk.CfnOutput(self, "Doubled", value=thing.get_att_string("Doubled"))
-        cdk.CfnOutput(self, "ProviderArn", value=handler.function_arn)
-        assert custom_resources is not None
 
-
-_DIRECT = """
-import json, urllib.request
-def handler(event, context):
-    number = int(event.get("ResourceProperties", {}).get("Number", 0))
-    answer = {
-        "Status": "SUCCESS", "PhysicalResourceId": event.get("PhysicalResourceId", "the-thing"),
-        "StackId": event["StackId"], "RequestId": event["RequestId"], "LogicalResourceId": event["LogicalResourceId"],
-        "Data": {"Doubled": str(number * 2)},
-    }
-    request = urllib.request.Request(event["ResponseURL"], json.dumps(answer).encode(), method="PUT")
-    urllib.request.urlopen(request)
-"""
-_GONE = cdk.RemovalPolicy.DESTROY
 
 app = cdk.App()
 data_stack = DataStack(app, "FidelityData")
