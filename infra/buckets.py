@@ -9,7 +9,6 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.acknowledged import acknowledge
 from infra.settings import Deployment
 
 __all__ = ["AccessLogs", "Storage"]
@@ -33,11 +32,6 @@ class AccessLogs(s3.Bucket):
                 s3.LifecycleRule(expiration=cdk.Duration.days(365), noncurrent_version_expiration=cdk.Duration.days(30))
             ],
             removal_policy=deployment.removal_policy,
-        )
-        acknowledge(
-            self,
-            "AwsSolutions-S1",
-            "This bucket receives the access logs of the others; logging it to itself would never end.",
         )
 
 

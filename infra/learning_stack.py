@@ -180,17 +180,13 @@ class LearningStack(cdk.Stack):
             ],
             because={**dict.fromkeys(jobs, _RUNS), rollouts: _RUNS},
         )
-        for name in ("RequestApproval", "SettleApproval"):
-            iam.Policy(
-                self,
-                f"{name}Answers",
-                roles=[made[name].role],
-                statements=[
-                    iam.PolicyStatement(
-                        actions=["states:SendTaskSuccess", "states:SendTaskFailure"], resources=[machine.arn]
-                    )
-                ],
-            )
+        # Beside the functions' own policies: the machine must exist first, and it calls the functions.
+        for name, answers in (
+            ("RequestApproval", ["states:SendTaskSuccess", "states:SendTaskFailure"]),
+            ("SettleApproval", ["states:SendTaskSuccess"]),
+        ):
+            statement = iam.PolicyStatement(actions=answers, resources=[machine.arn])
+            iam.Policy(self, f"{name}Answers", roles=[made[name].role], statements=[statement])
         return machine
 
     def _train(self) -> dict[str, Any]:

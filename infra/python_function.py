@@ -152,6 +152,8 @@ class PythonFunction(Construct):
     def may_use_catalog(self, *operations: str) -> None:
         """Use the catalog table: GetItem, PutItem and so on."""
         self.may([f"dynamodb:{operation}" for operation in operations], [self.foundation.catalog.table_arn])
+        # DynamoDB uses the table's key in the caller's name.
+        self.may(["kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"], [self.foundation.key.key_arn])
 
     def may_announce(self) -> None:
         """Put events on the loop's bus."""

@@ -8,7 +8,6 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.acknowledged import acknowledge
 from infra.python_function import PythonFunction
 
 __all__ = ["DeadLetters", "Inbox"]
@@ -26,11 +25,6 @@ class DeadLetters(sqs.Queue):
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             retention_period=KEPT,
-        )
-        acknowledge(
-            self,
-            "AwsSolutions-SQS3",
-            "This is itself a dead-letter queue, of event rules and functions; cdk-nag doesn't look at those.",
         )
 
     def accept_from(self, service: str, source_arn: str) -> None:

@@ -35,15 +35,7 @@ class RolloutParts:
 
 def rollout_definition(parts: RolloutParts) -> State:
     """The machine's definition; its input is documented at each function that reads it."""
-    states: States = {
-        **_prepare(parts),
-        **_create(parts),
-        **_steps(parts),
-        **_finish(parts),
-        **_roll_back(parts),
-        **_retire(parts, "RetirePrevious", keep=1, then="Promoted"),
-        **_retire(parts, "RetireChallenger", keep=0, then="RolledBack"),
-    }
+    states: States = {**_prepare(parts), **_create(parts), **_steps(parts), **_end(parts), **_retire(parts)}
     return {
         "Comment": "One model version: prepare, deploy, smoke test, step, bake, analyse, finish or roll back",
         "StartAt": "Prepare",
@@ -152,10 +144,11 @@ def _create(parts: RolloutParts) -> States:
 def _steps(parts: RolloutParts) -> States:
     """Raise the challenger's share, bake, look; what to do next is decided by the function, not here."""
     decided = "$.step.decision"
+    busy = [retry(["EndpointBusy"], seconds=5, attempts=30, most_seconds=30)]
     return {
         "Begin": call(
             parts.analyse,
-            parameters={"plan.$": "$.plan", "step": 0, "phase": "start"},
+            parameters={"plan.$": "$.plan", "phase": "start"},
             result="$.step",
             next_state="Decide",
             catches=[ROLL_BACK],
@@ -163,154 +156,123 @@ def _steps(parts: RolloutParts) -> States:
         "Decide": choose(
             on("UpdateWeights", {"Variable": decided, "StringEquals": "advance"}),
             on("Bake", {"Variable": decided, "StringEquals": "hold"}),
-            on(
-                "Finish",
-                {"Variable": decided, "StringEquals": "finish"},
-                {"Variable": "$.plan.champion_slot", "IsNull": True},
-            ),
-            on("SetFinalWeights", {"Variable": decided, "StringEquals": "finish"}),
+            on("Finish", {"Variable": decided, "StringEquals": "finish"}),
             otherwise="RollBackDecided",
         ),
-        "UpdateWeights": _weights(parts, next_state="StepBegins"),
-        **_weights_settle("Step", parts, then="Bake"),
+        "UpdateWeights": sdk(
+            parts.partition,
+            "updateEndpointWeightsAndCapacities",
+            parameters={
+                "EndpointName.$": "$.plan.endpoint_name",
+                "DesiredWeightsAndCapacities.$": "$.step.weights",
+            },
+            next_state="StepBegins",
+            catches=[ROLL_BACK],
+        ),
+        **settle(
+            "Step",
+            parts.partition,
+            then="Bake",
+            settled=[
+                {"Variable": "$.endpoint.config", "StringEqualsPath": "$.plan.endpoint_config_name"},
+                {"Variable": "$.endpoint.current[0]", "NumericEqualsPath": "$.endpoint.desired[0]"},
+                {"Variable": "$.endpoint.current[1]", "NumericEqualsPath": "$.endpoint.desired[1]"},
+            ],
+            lost="RollBackFailure",
+        ),
         "Bake": wait("Analyse", path="$.step.bake_seconds"),
         "Analyse": call(
             parts.analyse,
             parameters={"plan.$": "$.plan", "step.$": "$.step", "phase": "baked"},
             result="$.step",
             next_state="Decide",
+            retries=busy,
             catches=[ROLL_BACK],
         ),
-    }
-
-
-def _weights(parts: RolloutParts, *, next_state: str) -> State:
-    return sdk(
-        parts.partition,
-        "updateEndpointWeightsAndCapacities",
-        parameters={
-            "EndpointName.$": "$.plan.endpoint_name",
-            "DesiredWeightsAndCapacities.$": "$.step.weights",
-        },
-        next_state=next_state,
-        catches=[ROLL_BACK],
-    )
-
-
-def _weights_settle(name: str, parts: RolloutParts, *, then: str) -> States:
-    return settle(
-        name,
-        parts.partition,
-        then=then,
-        settled=[
-            {"Variable": "$.endpoint.config", "StringEqualsPath": "$.plan.endpoint_config_name"},
-            {"Variable": "$.endpoint.current[0]", "NumericEqualsPath": "$.endpoint.desired[0]"},
-            {"Variable": "$.endpoint.current[1]", "NumericEqualsPath": "$.endpoint.desired[1]"},
-        ],
-        lost="RollBackFailure",
-    )
-
-
-def _finish(parts: RolloutParts) -> States:
-    return {
-        "SetFinalWeights": _weights(parts, next_state="FinalBegins"),
-        **_weights_settle("Final", parts, then="Finish"),
+        # The former champion keeps some weight until the live pointer has moved; the function sees to both.
         "Finish": call(
             parts.finish,
             parameters={"plan.$": "$.plan", "step.$": "$.step", "run_id.$": "$.run_id"},
-            result="$.finished",
-            next_state="KeepPrevious",
+            result="$.ended",
+            next_state="WhetherToRetire",
+            retries=busy,
             catches=[ROLL_BACK],
         ),
-        "KeepPrevious": choose(
-            on("Promoted", {"Variable": "$.plan.keep_previous", "BooleanEquals": True}),
-            on("Promoted", {"Variable": "$.plan.champion_slot", "IsNull": True}),
-            otherwise="RetirePrevious",
-        ),
-        "Promoted": note(None, parameters={"status": "promoted", "model_version.$": "$.model_version"}),
     }
 
 
-def _roll_back(parts: RolloutParts) -> States:
-    """Weights back first; the challenger's variant goes afterwards, and only if the endpoint still is as planned."""
+def _end(parts: RolloutParts) -> States:
+    """Weights go back first, whatever the reason; the function says how the rollout ended and what is left to retire."""
     planned = {"plan.$": "$.plan"}
     decided = {"cause.$": "$.step.cause", "reasons.$": "$.step.reasons", **planned}
     return {
-        "RollBackUnprepared": _revert(parts, {"cause": "failure", "error.$": "$.error"}, next_state="RolledBack"),
+        "RollBackUnprepared": _revert(parts, {"cause": "failure", "error.$": "$.error"}),
         "RollBackFailure": _revert(parts, {"cause": "failure", **planned}),
         "RollBackSmokeTest": _revert(parts, {"cause": "smoke test", "error.$": "$.error", **planned}),
         "RollBackDecided": _revert(parts, decided),
-        "WhetherToRetire": choose(
-            on("RolledBack", {"Variable": "$.plan.champion_slot", "IsNull": True}), otherwise="RevertedBegins"
-        ),
-        **settle(
-            "Reverted",
-            parts.partition,
-            then="RetireChallenger",
-            settled=[{"Variable": "$.endpoint.config", "StringEqualsPath": "$.plan.endpoint_config_name"}],
-            lost="RolledBack",
-        ),
-        "RolledBack": note(None, parameters={"status": "rolled back", "model_version.$": "$.model_version"}),
         "RollBackFailed": fail("RollBackFailed", "The champion could not be given all traffic; a person must look"),
+        "Ended": note(None, parameters={"status.$": "$.ended.status", "model_version.$": "$.model_version"}),
     }
 
 
-def _revert(parts: RolloutParts, parameters: dict[str, Any], *, next_state: str = "WhetherToRetire") -> State:
+def _revert(parts: RolloutParts, parameters: dict[str, Any]) -> State:
     return call(
         parts.roll_back,
         parameters={"rollout_id.$": "$.rollout_id", "model_version.$": "$.model_version", **parameters},
-        result="$.rolled_back",
-        next_state=next_state,
-        # Busy while it still takes an earlier update: up to twenty minutes.
+        result="$.ended",
+        next_state="WhetherToRetire",
+        timeout_seconds=300,
+        # Busy while it still takes an earlier update: up to half an hour.
         retries=[retry(["EndpointBusy"], seconds=5, attempts=60, most_seconds=30)],
         catches=[caught("RollBackFailed", into="$.roll_back_error")],
     )
 
 
-def _retire(parts: RolloutParts, name: str, *, keep: int, then: str) -> States:
+def _retire(parts: RolloutParts) -> States:
     """
-    Leave one variant: the champion's (0) or the promoted challenger's (1) of the plan, as it was planned.
+    Leave one variant: the promoted model's, unless the former champion is kept warm; the champion's after a rollback.
 
-    Traffic is where it should be by now, so a failure here only leaves an instance that costs money.
+    Traffic is where it should be by now, so a failure here only leaves an instance that costs money. A configuration
+    that isn't this rollout's is left alone.
     """
-    variant = f"$.plan.production_variants[{keep}]"
-    catches = [caught(then)]
     return {
-        name: sdk(
+        "WhetherToRetire": choose(
+            on("LeavingBegins", {"Variable": "$.ended.retire", "BooleanEquals": True}), otherwise="Ended"
+        ),
+        **settle(
+            "Leaving",
+            parts.partition,
+            then="CreateRetiredConfig",
+            settled=[{"Variable": "$.endpoint.config", "StringEqualsPath": "$.plan.endpoint_config_name"}],
+            lost="Ended",
+        ),
+        "CreateRetiredConfig": sdk(
             parts.partition,
             "createEndpointConfig",
             parameters={
-                "EndpointConfigName.$": "$.plan.retired_config_name",
-                "ProductionVariants": [
-                    {
-                        "VariantName.$": f"{variant}.VariantName",
-                        "ModelName.$": f"{variant}.ModelName",
-                        "InstanceType.$": f"{variant}.InstanceType",
-                        "InitialInstanceCount.$": f"{variant}.InitialInstanceCount",
-                        "InitialVariantWeight": 1,
-                    }
-                ],
+                "EndpointConfigName.$": "$.ended.endpoint_config_name",
+                "ProductionVariants.$": "$.ended.production_variants",
                 "DataCaptureConfig.$": "$.plan.data_capture",
                 "Tags.$": "$.plan.tags",
             },
-            next_state=f"{name}Update",
-            catches=[caught(f"{name}Update")],
+            next_state="Retire",
+            catches=[caught("Retire")],
         ),
-        f"{name}Update": sdk(
+        "Retire": sdk(
             parts.partition,
             "updateEndpoint",
             parameters={
                 "EndpointName.$": "$.plan.endpoint_name",
-                "EndpointConfigName.$": "$.plan.retired_config_name",
+                "EndpointConfigName.$": "$.ended.endpoint_config_name",
             },
-            next_state=f"{name}Begins",
-            catches=catches,
+            next_state="RetiredBegins",
+            catches=[caught("Ended")],
         ),
         **settle(
-            name,
+            "Retired",
             parts.partition,
-            then=then,
-            settled=[{"Variable": "$.endpoint.config", "StringEqualsPath": "$.plan.retired_config_name"}],
-            lost=then,
+            then="Ended",
+            settled=[{"Variable": "$.endpoint.config", "StringEqualsPath": "$.ended.endpoint_config_name"}],
+            lost="Ended",
         ),
     }

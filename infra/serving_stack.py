@@ -92,7 +92,7 @@ class ServingStack(cdk.Stack):
         analyse.may_announce()
 
         finish = self._function("FinishRollout", finish_rollout)
-        finish.may(["sagemaker:DescribeEndpoint"], [endpoint])
+        finish.may(["sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"], [endpoint])
         finish.may_use_catalog("GetItem", "PutItem", "UpdateItem", "DeleteItem")
         finish.may_announce()
 

@@ -56,8 +56,6 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     make_app(outdir=str(folder), context={"loop": LOOP}).synth()
     return Assembly(
         folder=folder,
-        templates={
-            part: json.loads((folder / f"Perennial-{LOOP}-{part}.template.json").read_text()) for part in PARTS
-        },
+        templates={part: json.loads((folder / f"Perennial-{LOOP}-{part}.template.json").read_text()) for part in PARTS},
         report=json.loads((folder / "validation-report.json").read_text()),
     )

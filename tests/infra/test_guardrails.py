@@ -1,0 +1,116 @@
+"""Alarms watch what SageMaker emits, slot by slot; one of them rolls back at once; silence is not a breach."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+from infra.guardrails import SLOTS
+from perennial import keys
+from tests.infra.conftest import Assembly
+from tests.infra.definitions import resolved
+
+
+def metrics_of(alarm: dict[str, Any]) -> list[dict[str, Any]]:
+    properties = alarm["Properties"]
+    if "Metrics" in properties:
+        return [
+            {**query["MetricStat"]["Metric"], "Period": query["MetricStat"]["Period"]}
+            for query in properties["Metrics"]
+            if "MetricStat" in query
+        ]
+    return [{key: properties[key] for key in ("Namespace", "MetricName", "Dimensions", "Period")}]
+
+
+def guardrails(assembly: Assembly) -> dict[str, dict[str, Any]]:
+    return {name: alarm for part, name, alarm in assembly.resources("AWS::CloudWatch::Alarm") if part == "Serving"}
+
+
+def test_slots_are_those_that_rollouts_plan():
+    from perennial import rollout_plan
+
+    assert get_args(rollout_plan.Slot) == SLOTS
+
+
+def test_p28_the_dimensions_of_a_slots_alarms_are_the_endpoints_and_the_slots(assembly: Assembly):
+    endpoint = keys.endpoint_name("bikeshare")
+    alarms = guardrails(assembly)
+    assert {f"Guardrails{slot.title()}Errors" for slot in SLOTS} <= {name[:-8] for name in alarms}
+    for name, alarm in alarms.items():
+        slot = next(slot for slot in SLOTS if slot.title() in name)
+        for metric in metrics_of(alarm):
+            dimensions = {one["Name"]: one["Value"] for one in metric["Dimensions"]}
+            assert {"EndpointName": endpoint, "VariantName": slot} == dimensions, name
+            assert metric["Namespace"] == "AWS/SageMaker", name
+            assert metric["Period"] == 60, name
+
+
+def test_p28_silence_is_no_breach_and_few_requests_are_no_share(assembly: Assembly):
+    for name, alarm in guardrails(assembly).items():
+        properties = alarm["Properties"]
+        assert properties["TreatMissingData"] == "notBreaching", name
+        assert (properties["EvaluationPeriods"], properties["DatapointsToAlarm"]) == (3, 2), name
+        if "Errors" in name:
+            (expression,) = [query["Expression"] for query in properties["Metrics"] if "Expression" in query]
+            assert expression.startswith("IF(invocations >= "), name
+
+
+def test_the_outputs_name_the_endpoint_that_the_alarms_watch(assembly: Assembly):
+    assert keys.endpoint_name("bikeshare") == assembly.templates["Serving"]["Outputs"]["EndpointName"]["Value"]
+
+
+def test_one_alarm_over_all_guardrails_calls_roll_back_itself(assembly: Assembly):
+    ((_, name, alarm),) = assembly.resources("AWS::CloudWatch::CompositeAlarm")
+    rule = json.dumps(alarm["Properties"]["AlarmRule"])
+    assert all(guardrail in rule for guardrail in guardrails(assembly))
+    called = [action["Fn::GetAtt"][0] for action in alarm["Properties"]["AlarmActions"] if "Fn::GetAtt" in action]
+    assert [one[: len("RollBackFunction")] for one in called] == ["RollBackFunction"]
+    permissions = [
+        permission["Properties"]
+        for _, _, permission in assembly.resources("AWS::Lambda::Permission")
+        if permission["Properties"]["Principal"] == "lambda.alarms.cloudwatch.amazonaws.com"
+    ]
+    assert [{"Fn::GetAtt": [name, "Arn"]}] == [permission["SourceArn"] for permission in permissions]
+
+
+def test_functions_that_judge_a_rollout_know_each_slots_alarms(assembly: Assembly):
+    template = assembly.templates["Serving"]
+    for beginning in ("AnalyseCanaryFunction", "RollBackFunction"):
+        _, function = assembly.one("Serving", "AWS::Lambda::Function", beginning)
+        names = json.loads(resolved(function["Properties"]["Environment"]["Variables"]["ALARM_NAMES"], template))
+        assert set(SLOTS) == names.keys()
+        assert set(guardrails(assembly)) == {name for of_slot in names.values() for name in of_slot}
+
+
+def test_every_dead_letter_queue_and_machine_has_an_alarm_that_tells_people(assembly: Assembly):
+    alarms = [alarm for part, _, alarm in assembly.resources("AWS::CloudWatch::Alarm") if part == "Observability"]
+    watched = json.dumps(alarms)
+    dead = [
+        name for _, name, _ in assembly.resources("AWS::SQS::Queue") if "DeadLetters" in name or "Undelivered" in name
+    ]
+    assert len(dead) == 7
+    assert len(alarms) == len(dead) + 2
+    for name in {name for name in dead if "Undelivered" not in name}:
+        assert name in watched, name
+    assert all(alarm["Properties"]["AlarmActions"] for alarm in alarms)
+
+
+def test_the_dashboard_shows_shares_errors_latency_quality_drift_freshness_runs_and_cost(assembly: Assembly):
+    ((_, _, dashboard),) = assembly.resources("AWS::CloudWatch::Dashboard")
+    body = json.loads(
+        resolved(dashboard["Properties"]["DashboardBody"], assembly.templates["Observability"], assembly.templates)
+    )
+    titles = [widget["properties"].get("title") for widget in body["widgets"]]
+    for wanted in ("Is it well?", "Traffic share", "5xx errors", "Quality", "Drift effect", "Runs"):
+        assert wanted in titles
+    assert any("latency" in title for title in titles)
+    assert any("Age of" in title for title in titles)
+    assert any("Cost" in title for title in titles)
+
+
+def test_the_budget_is_the_loops_and_calls_before_it_is_spent(assembly: Assembly):
+    ((_, _, budget),) = assembly.resources("AWS::Budgets::Budget")
+    data = budget["Properties"]["Budget"]
+    assert data["CostFilters"] == {"TagKeyValue": ["user:loop$bikeshare"]}
+    thresholds = [one["Notification"]["Threshold"] for one in budget["Properties"]["NotificationsWithSubscribers"]]
+    assert min(thresholds) < 100
