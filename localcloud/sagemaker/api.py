@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from localcloud.context import Request, Response
@@ -35,25 +37,26 @@ LISTINGS = {
 }
 
 
-class Api:
-    """SageMaker's control plane and, on its own path, the runtime."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What carries the operations out."""
 
-    def __init__(
-        self,
-        state: State,
-        *,
-        registry: Registry,
-        models: Models,
-        training: TrainingJobs,
-        processing: ProcessingJobs,
-        endpoints: Endpoints,
-        runtime: Runtime,
-        permissions: Permissions,
-    ) -> None:
-        self._state = state
-        self._runtime = runtime
-        self._permissions = permissions
-        self.operations: dict[str, Operation] = {
+    state: State
+    registry: Registry
+    models: Models
+    training: TrainingJobs
+    processing: ProcessingJobs
+    endpoints: Endpoints
+    runtime: Runtime
+    permissions: Permissions
+
+    def operations(self) -> dict[str, Operation]:
+        """Every operation of the control plane by name."""
+        return self._packages() | self._deployment() | self._jobs() | self._tags_and_lists()
+
+    def _packages(self) -> dict[str, Operation]:
+        registry = self.registry
+        return {
             "CreateModelPackageGroup": registry.create_group,
             "DescribeModelPackageGroup": registry.describe_group,
             "DeleteModelPackageGroup": registry.delete_group,
@@ -61,28 +64,52 @@ class Api:
             "DescribeModelPackage": registry.describe,
             "UpdateModelPackage": registry.update,
             "DeleteModelPackage": registry.delete,
+        }
+
+    def _deployment(self) -> dict[str, Operation]:
+        models, endpoints = self.models, self.endpoints
+        return {
             "CreateModel": models.create,
             "DescribeModel": models.describe,
             "DeleteModel": models.delete,
             "CreateEndpointConfig": models.create_config,
             "DescribeEndpointConfig": models.describe_config,
             "DeleteEndpointConfig": models.delete_config,
+            "CreateEndpoint": endpoints.create,
+            "DescribeEndpoint": endpoints.describe,
+            "UpdateEndpoint": endpoints.update,
+            "UpdateEndpointWeightsAndCapacities": endpoints.update_weights,
+            "DeleteEndpoint": endpoints.delete,
+        }
+
+    def _jobs(self) -> dict[str, Operation]:
+        training, processing = self.training, self.processing
+        return {
             "CreateTrainingJob": training.create,
             "DescribeTrainingJob": training.describe,
             "StopTrainingJob": training.request_stop,
             "CreateProcessingJob": processing.create,
             "DescribeProcessingJob": processing.describe,
             "StopProcessingJob": processing.request_stop,
-            "CreateEndpoint": endpoints.create,
-            "DescribeEndpoint": endpoints.describe,
-            "UpdateEndpoint": endpoints.update,
-            "UpdateEndpointWeightsAndCapacities": endpoints.update_weights,
-            "DeleteEndpoint": endpoints.delete,
+        }
+
+    def _tags_and_lists(self) -> dict[str, Operation]:
+        state = self.state
+        return {
             "AddTags": lambda p: {"Tags": state.tag(p["ResourceArn"], p["Tags"])},
             "ListTags": lambda p: {"Tags": state.tags_of(p["ResourceArn"])},
             "DeleteTags": lambda p: state.untag(p["ResourceArn"], p["TagKeys"]),
-            **{name: self._lister(listing) for name, listing in LISTINGS.items()},
+            **{name: partial(state.page, listing) for name, listing in LISTINGS.items()},
         }
+
+
+class Api:
+    """SageMaker's control plane and, on its own path, the runtime."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._runtime = parts.runtime
+        self._permissions = parts.permissions
+        self.operations = parts.operations()
 
     def __call__(self, request: Request) -> Response:
         """Answer one request."""
@@ -108,6 +135,3 @@ class Api:
         result = self.operations[action](given)
         cut: dict[str, Any] = shapes.cut(operation.output_shape, result or {})
         return cut
-
-    def _lister(self, listing: Listing) -> Operation:
-        return lambda params: self._state.page(listing, params)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from localcloud.context import Context
-from localcloud.sagemaker.api import Api
+from localcloud.sagemaker.api import Api, Parts
 from localcloud.sagemaker.capture import Capture
 from localcloud.sagemaker.endpoints import Endpoints
 from localcloud.sagemaker.invocation import Runtime
@@ -22,24 +22,19 @@ FLUSH_CHECK_SECONDS = 0.25
 
 def install(context: Context) -> None:
     """Serve SageMaker; after a restart its endpoints serve again."""
-    state = State(context)
-    shipper = LogShipper(context)
-    capture = Capture(context)
-    registry = Registry(context, state)
-    training = TrainingJobs(context, state, shipper)
-    processing = ProcessingJobs(context, state, shipper)
-    endpoints = Endpoints(context, state, shipper)
-    permissions = Permissions(state)
-    api = Api(
-        state,
+    state, shipper, capture = State(context), LogShipper(context), Capture(context)
+    registry, endpoints = Registry(context, state), Endpoints(context, state, shipper)
+    parts = Parts(
+        state=state,
         registry=registry,
         models=Models(context, state, registry),
-        training=training,
-        processing=processing,
+        training=TrainingJobs(context, state, shipper),
+        processing=ProcessingJobs(context, state, shipper),
         endpoints=endpoints,
         runtime=Runtime(context, endpoints, capture),
-        permissions=permissions,
+        permissions=Permissions(state),
     )
+    api = Api(parts)
     context.register_service(
         "sagemaker",
         api,
@@ -47,19 +42,19 @@ def install(context: Context) -> None:
         credential_scope="sagemaker",
         iam_namespace="sagemaker",
         paths=[r"^/endpoints/[^/]+/invocations$"],
-        authorize=permissions.needed,
+        authorize=parts.permissions.needed,
     )
     context.register_resource("AWS::SageMaker::ModelPackageGroup", group_type(api))
     context.on_save("sagemaker", state.dump)
     context.on_load("sagemaker", state.load)
-
-    def start() -> None:
-        training.fail_interrupted()
-        processing.fail_interrupted()
-        endpoints.resume()
-
-    context.on_start(start)
+    context.on_start(lambda: _resume(parts))
     context.on_stop(lambda: capture.flush(everything=True))
     context.every(INTERVAL_SECONDS, shipper.ship_all, name="sagemaker-logs")
     context.every(WATCH_SECONDS, endpoints.watch, name="sagemaker-variants")
     context.every(FLUSH_CHECK_SECONDS, capture.flush, name="sagemaker-capture")
+
+
+def _resume(parts: Parts) -> None:
+    parts.training.fail_interrupted()
+    parts.processing.fail_interrupted()
+    parts.endpoints.resume()

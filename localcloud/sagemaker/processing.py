@@ -131,8 +131,7 @@ class ProcessingJobs(Jobs):
         (base / "config").mkdir(exist_ok=True)
         shown = {key: value for key, value in record.items() if not key.startswith("_")}
         (base / "config" / "processingjobconfig.json").write_text(json.dumps(shown))
-        resources = {"current_host": "algo-1", "hosts": ["algo-1"]}
-        (base / "config" / "resourceconfig.json").write_text(json.dumps(resources))
+        (base / "config" / "resourceconfig.json").write_text(json.dumps(toolkit.RESOURCES))
 
 
 def _local(path: str, base: Path) -> Path:

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,59 +60,77 @@ def _text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
 
 
-def variables(
-    user: Mapping[str, Any],
-    own: Mapping[str, str],
-    *,
-    base: Path,
-    job_name: str,
-    job_arn: str,
-    channels: Mapping[str, Mapping[str, Any]],
-    region: str,
-) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
     """
-    The SM_* variables of a training job whose /opt/ml is `base`.
+    What the variables of a training job tell of.
 
     Parameters
     ----------
+    user, own
+        The user's hyperparameters, and SageMaker's, as `split_hyperparameters` gives them.
+    base
+        The directory that stands for /opt/ml.
     channels
         The input configuration of each channel, by name.
     """
-    program = own.get("sagemaker_program", "")
-    resources = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "lo"}
-    environment: dict[str, Any] = {
-        "SM_MODEL_DIR": base / "model",
-        "SM_INPUT_DIR": base / "input",
-        "SM_INPUT_CONFIG_DIR": base / "input" / "config",
-        "SM_INPUT_DATA_CONFIG": dict(channels),
-        "SM_OUTPUT_DIR": base / "output",
-        "SM_OUTPUT_DATA_DIR": base / "output" / "data",
-        "SM_OUTPUT_INTERMEDIATE_DIR": base / "output" / "intermediate",
-        "SM_CHANNELS": sorted(channels),
-        "SM_HPS": dict(user),
-        "SM_USER_ARGS": arguments(user),
-        "SM_USER_ENTRY_POINT": program,
-        "SM_MODULE_NAME": program.removesuffix(".py"),
-        "SM_MODULE_DIR": own.get("sagemaker_submit_directory", ""),
-        "SM_FRAMEWORK_MODULE": "sagemaker_sklearn_container.training:main",
-        "SM_FRAMEWORK_PARAMS": {},
-        "SM_LOG_LEVEL": own.get("sagemaker_container_log_level", "20"),
-        "SM_CURRENT_HOST": "algo-1",
-        "SM_HOSTS": ["algo-1"],
-        "SM_NETWORK_INTERFACE_NAME": "lo",
-        "SM_RESOURCE_CONFIG": resources,
-        "SM_NUM_CPUS": os.cpu_count() or 1,
-        "SM_NUM_GPUS": 0,
-        "SM_NUM_NEURONS": 0,
-        "TRAINING_JOB_NAME": job_name,
-        "TRAINING_JOB_ARN": job_arn,
-        "SAGEMAKER_JOB_NAME": job_name,
-        "SAGEMAKER_REGION": own.get("sagemaker_region", region),
-        "SAGEMAKER_BASE_DIR": base,
-    }
-    environment |= {f"SM_CHANNEL_{name.upper()}": base / "input" / "data" / name for name in channels}
-    environment |= {f"SM_HP_{name.upper()}": value for name, value in user.items()}
-    return {name: _text(value) for name, value in environment.items()}
+
+    user: Mapping[str, Any]
+    own: Mapping[str, str]
+    base: Path
+    job_name: str
+    job_arn: str
+    channels: Mapping[str, Mapping[str, Any]]
+    region: str
+
+    def variables(self) -> dict[str, str]:
+        """Every SM_* variable, and those that name the job."""
+        named = {f"SM_CHANNEL_{name.upper()}": self.base / "input" / "data" / name for name in self.channels}
+        named |= {f"SM_HP_{name.upper()}": value for name, value in self.user.items()}
+        return {name: _text(value) for name, value in (self._folders() | self._program() | _HOST | named).items()}
+
+    def _folders(self) -> dict[str, Any]:
+        base = self.base
+        return {
+            "SM_MODEL_DIR": base / "model",
+            "SM_INPUT_DIR": base / "input",
+            "SM_INPUT_CONFIG_DIR": base / "input" / "config",
+            "SM_INPUT_DATA_CONFIG": dict(self.channels),
+            "SM_CHANNELS": sorted(self.channels),
+            "SM_OUTPUT_DIR": base / "output",
+            "SM_OUTPUT_DATA_DIR": base / "output" / "data",
+            "SM_OUTPUT_INTERMEDIATE_DIR": base / "output" / "intermediate",
+            "SAGEMAKER_BASE_DIR": base,
+        }
+
+    def _program(self) -> dict[str, Any]:
+        program = self.own.get("sagemaker_program", "")
+        return {
+            "SM_HPS": dict(self.user),
+            "SM_USER_ARGS": arguments(self.user),
+            "SM_USER_ENTRY_POINT": program,
+            "SM_MODULE_NAME": program.removesuffix(".py"),
+            "SM_MODULE_DIR": self.own.get("sagemaker_submit_directory", ""),
+            "SM_FRAMEWORK_MODULE": "sagemaker_sklearn_container.training:main",
+            "SM_FRAMEWORK_PARAMS": {},
+            "SM_LOG_LEVEL": self.own.get("sagemaker_container_log_level", "20"),
+            "TRAINING_JOB_NAME": self.job_name,
+            "TRAINING_JOB_ARN": self.job_arn,
+            "SAGEMAKER_JOB_NAME": self.job_name,
+            "SAGEMAKER_REGION": self.own.get("sagemaker_region", self.region),
+        }
+
+
+RESOURCES: dict[str, Any] = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "lo"}
+_HOST: dict[str, Any] = {
+    "SM_CURRENT_HOST": "algo-1",
+    "SM_HOSTS": ["algo-1"],
+    "SM_NETWORK_INTERFACE_NAME": "lo",
+    "SM_RESOURCE_CONFIG": RESOURCES,
+    "SM_NUM_CPUS": os.cpu_count() or 1,
+    "SM_NUM_GPUS": 0,
+    "SM_NUM_NEURONS": 0,
+}
 
 
 def process_environment(folder: Path) -> dict[str, str]:

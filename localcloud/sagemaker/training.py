@@ -108,10 +108,8 @@ class TrainingJobs(Jobs):
         user, own = toolkit.split_hyperparameters(record.get("HyperParameters", {}))
         channels = self._download(record, store, base)
         code = _fetch_source(own, store, base)
-        env = self._environment(record, folder, toolkit.variables(
-            user, own, base=base, job_name=name, job_arn=record["TrainingJobArn"], channels=channels,
-            region=self.context.region,
-        ))  # fmt: skip
+        told = toolkit.TrainingRun(user, own, base, name, record["TrainingJobArn"], channels, self.context.region)
+        env = self._environment(record, folder, told.variables())
         env["PYTHONPATH"] = str(code)
         if target := self.install_requirements(name, code, folder, env):
             env["PYTHONPATH"] += f":{target}"
@@ -152,8 +150,7 @@ class TrainingJobs(Jobs):
         config = base / "input" / "config"
         (config / "hyperparameters.json").write_text(json.dumps(record.get("HyperParameters", {})))
         (config / "inputdataconfig.json").write_text(json.dumps(channels))
-        resources = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "lo"}
-        (config / "resourceconfig.json").write_text(json.dumps(resources))
+        (config / "resourceconfig.json").write_text(json.dumps(toolkit.RESOURCES))
         return channels
 
     def _environment(self, record: Record, folder: Path, contract: Mapping[str, str]) -> dict[str, str]:

@@ -161,8 +161,6 @@ class Variant:
             "SAGEMAKER_BASE_DIR": str(base),
             "SM_MODEL_DIR": str(base / "model"),
             "PYTHONPATH": f"{code}:{self._folder / 'site-packages'}",
-            # One laptop carries all variants: a thread pool for each of them would only make them wait.
-            "OMP_NUM_THREADS": "1",
         }
         asked = self.spec["_container"].get("Environment", {})
         return (

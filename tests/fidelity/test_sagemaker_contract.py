@@ -37,15 +37,8 @@ def test_hyperparameters_become_arguments_and_variables() -> None:
     raw = {"trees": "10", "c": "0.5", "name": "a b", "sagemaker_program": "train.py", "list": "[1, 2]"}
     user, own = toolkit.split_hyperparameters(raw)
     assert toolkit.arguments(user) == ["-c", "0.5", "--list", "[1, 2]", "--name", "a b", "--trees", "10"]
-    found = toolkit.variables(
-        user,
-        own,
-        base=Path("/j"),
-        job_name="job",
-        job_arn="arn",
-        channels={"train": {}, "eval": {}},
-        region="us-east-1",
-    )
+    channels: dict[str, dict[str, str]] = {"train": {}, "eval": {}}
+    found = toolkit.TrainingRun(user, own, Path("/j"), "job", "arn", channels, "us-east-1").variables()
     assert json.loads(found["SM_HPS"]) == {"trees": 10, "c": 0.5, "name": "a b", "list": [1, 2]}
     wanted = {
         "SM_MODEL_DIR": "/j/model", "SM_CHANNEL_TRAIN": "/j/input/data/train", "SM_CHANNELS": '["eval", "train"]',
