@@ -78,23 +78,25 @@ class Catalog:
 
     def put_version(self, key: TableKey, item: Mapping[str, Any], *, expected: int, token: str) -> bool:
         """
-        Replaces version `expected` of an item (0: it must not exist); False where somebody was faster.
+        Replaces version `expected` of an item (0: it has none yet); False where somebody was faster.
 
         Parameters
         ----------
         token
             As for `put_new`; must differ between two changes that a writer makes to one item.
         """
-        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(#v)"}
         if expected:
             condition = {
                 "ConditionExpression": "#v = :expected",
-                "ExpressionAttributeNames": {"#v": _VERSION},
                 "ExpressionAttributeValues": _wire({":expected": expected}),
             }
         try:
             self.dynamodb.put_item(
-                TableName=self.table, Item=_wire({**item, **key, _TOKEN: token, _VERSION: expected + 1}), **condition
+                TableName=self.table,
+                Item=_wire({**item, **key, _TOKEN: token, _VERSION: expected + 1}),
+                ExpressionAttributeNames={"#v": _VERSION},
+                **condition,
             )
         except ClientError as error:
             if not condition_failed(error):

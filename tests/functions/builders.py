@@ -13,7 +13,7 @@ from perennial import keys
 from perennial.aws.live import LivePointer
 from perennial.aws.locks import ROLLOUT_LOCK, Lock
 from perennial.rollout import RolloutPlan
-from tests.builders import day
+from tests.builders import day, make_evaluation
 from tests.functions.sagemaker_fake import FakeEndpoint
 from tests.functions.world import ENDPOINT, LAKE, World
 
@@ -90,3 +90,33 @@ def lock_of(world: World) -> Lock:
 def pointer_of(world: World) -> LivePointer:
     """The live pointer."""
     return LivePointer(world.catalog, "demo")
+
+
+def put_run(world: World, run_id: str, *, verdict: str = "passed", **more: Any) -> None:
+    """A learning run as decide_retraining and judge_candidate left it."""
+    kept = {
+        "verdict": verdict,
+        "reasons": ["comparison: better"],
+        "metric": "auc",
+        "candidate": 0.9,
+        "champion": 0.8,
+        "artifact_digest": ARTIFACT_DIGEST,
+    }
+    world.catalog.put(keys.run_item("demo", run_id), {"run_id": run_id, "verdict": kept, **more})
+
+
+def put_evaluation(world: World, run_id: str, **changes: Any) -> None:
+    """What the evaluation job wrote."""
+    evaluation = make_evaluation(run_id=run_id, artifact_digest=ARTIFACT_DIGEST, **changes)
+    world.put(f"{keys.evaluation_prefix(run_id)}evaluation.json", evaluation.model_dump_json().encode())
+
+
+def learning_state(world: World, run_id: str) -> dict[str, Any]:
+    """What the learning machine hands to register_model: dataset and training job."""
+    key = f"models/{run_id}/job/output/model.tar.gz"
+    world.put(key, ARTIFACT)
+    return {
+        "run_id": run_id,
+        "dataset": {"dataset_id": "d1", "version_uri": f"s3://{LAKE}/datasets/d1/runs/{run_id}/"},
+        "training": {"ModelArtifacts": {"S3ModelArtifacts": f"s3://{LAKE}/{key}"}},
+    }

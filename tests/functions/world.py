@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +29,7 @@ from tests.functions.sagemaker_fake import FakeSageMaker
 
 EVENTS = Path(__file__).parents[1] / "events"
 REGION, ACCOUNT = "us-east-1", "123456789012"
+_NUMBERS = count()
 LANDING, LAKE, AUDIT, TABLE, BUS = "demo-landing", "demo-lake", "demo-audit", "demo-catalog", "demo-bus"
 ENDPOINT, GROUP = "perennial-demo", "perennial-demo"
 ALARMS = {"blue": ("demo-blue-errors",), "green": ("demo-green-errors",)}
@@ -78,7 +80,8 @@ class World:
             clients=self.clients,
             clock=lambda: self.now,
             sleep=self._sleep,
-            service="test",
+            # Powertools keeps a logger by its name, with the standard output of its first user.
+            service=f"test-{next(_NUMBERS)}",
             function_name="me",
         )
 
