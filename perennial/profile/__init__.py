@@ -7,6 +7,7 @@ See perennial.profile.model for what a profile holds, docs/data.md for the store
 from perennial.profile.build import ProfileBuilder, arrow_type, profile_table
 from perennial.profile.categories import CategoryCounts
 from perennial.profile.columns import ColumnProfile, TextSummary
+from perennial.profile.fit import fit_grid, fit_grids
 from perennial.profile.histogram import Histogram, rebin, shared_bins
 from perennial.profile.model import Profile, merge
 from perennial.profile.moments import Moments
@@ -22,6 +23,8 @@ __all__ = [
     "Reservoir",
     "TextSummary",
     "arrow_type",
+    "fit_grid",
+    "fit_grids",
     "merge",
     "profile_table",
     "rebin",

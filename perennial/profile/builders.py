@@ -15,7 +15,7 @@ from perennial.contract import Column, Grid
 from perennial.profile.categories import CategoryBuilder
 from perennial.profile.columns import ColumnProfile, TextSummary
 from perennial.profile.distinct import DistinctBuilder
-from perennial.profile.hashing import hash_column, hash_text, quick_mix
+from perennial.profile.hashing import hash_column, hash_numbers, hash_text
 from perennial.profile.histogram import LARGEST, HistogramBuilder
 from perennial.profile.moments import MomentBuilder
 
@@ -25,9 +25,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 #: Rows in a block: its scratch arrays stay in a core's cache, and numpy's overhead per call stays small.
-BLOCK_ROWS = 1 << 14
+BLOCK_ROWS = 1 << 15
 #: Rows that are put into bins together: a pass over all bins costs as much as some thousand rows.
-PART_ROWS = 1 << 16
+PART_ROWS = 1 << 17
 #: Rows of a column's first blocks, which only show at which level its bins lie.
 FIRST_ROWS = 1 << 12
 _TOKEN_LIMIT = 1024
@@ -163,9 +163,10 @@ class _NumberBuilder:
             return
         if self._distinct is None:
             self._distinct = DistinctBuilder()
-            self._distinct.add(quick_mix(self._bins.exact_values.view(np.uint64)))
+            self._distinct.add(hash_numbers(self._bins.exact_values))
         values = self._bins.sanitised(z) if special else z
-        self._distinct.add(quick_mix(values.view(np.uint64), self._scratch.bits[: len(z)]))
+        halves, n = self._scratch.bits.view(np.uint32), len(z)
+        self._distinct.add(hash_numbers(values, halves[:n], halves[BLOCK_ROWS : BLOCK_ROWS + n]))
 
 
 class _CategoryBuilder:

@@ -14,7 +14,7 @@ from perennial.contract import ColumnType
 from perennial.errors import ProfileMismatch
 from perennial.profile.categories import CategoryCounts
 from perennial.profile.distinct import DistinctBuilder, DistinctSketch
-from perennial.profile.hashing import quick_mix
+from perennial.profile.hashing import hash_numbers
 from perennial.profile.histogram import Histogram
 from perennial.profile.moments import Moments
 
@@ -176,7 +176,7 @@ class ColumnProfile:
         """The sketch of distinct values, made from the bins while these are exact."""
         if self.distinct is None and self.bins is not None:
             builder = DistinctBuilder()
-            builder.add(quick_mix(self.bins.on_grid.view(np.uint64)))
+            builder.add(hash_numbers(np.ascontiguousarray(self.bins.on_grid)))
             return builder.build()
         return self.distinct
 

@@ -13,11 +13,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["hash_column", "hash_text", "mix", "quick_mix"]
+__all__ = ["hash_column", "hash_numbers", "hash_text", "mix"]
 
 Hashes = NDArray[np.uint64]
+Shorts = NDArray[np.uint32]
 
 _K1, _K2, _GOLDEN = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB), np.uint64(0x9E3779B97F4A7C15)
+_S1, _S2 = np.uint32(0x9E3779B1), np.uint32(0x85EBCA77)
+_ROUNDS = ((np.uint32(15), np.uint32(0x2C1B3C6D)), (np.uint32(13), np.uint32(0x297A2D39)))
 _MASKS = np.array([(1 << (8 * n)) - 1 for n in range(8)] + [2**64 - 1], np.uint64)
 
 
@@ -35,11 +38,20 @@ def mix(words: Hashes, out: Hashes | None = None, scratch: Hashes | None = None)
     return h
 
 
-def quick_mix(words: Hashes, out: Hashes | None = None) -> Hashes:
-    """A cheap spread of bit patterns of numbers: good leading bits, for sketches and samples."""
-    h = np.right_shift(words, np.uint64(32), out=out)
-    h ^= words
-    h *= _GOLDEN
+def hash_numbers(numbers: NDArray[np.float64], out: Shorts | None = None, scratch: Shorts | None = None) -> Shorts:
+    """
+    A 32-bit hash of each float's bits, for sketches: half the width, so that the processor does twice as many at once.
+
+    `out` and `scratch`, if given, are as long as `numbers`, which must be contiguous.
+    """
+    halves = numbers.view(np.uint32)
+    h = np.multiply(halves[::2], _S1, out=out)
+    other = np.multiply(halves[1::2], _S2, out=scratch)
+    h ^= other
+    for shift, factor in _ROUNDS:
+        np.right_shift(h, shift, out=other)
+        h ^= other
+        h *= factor
     return h
 
 

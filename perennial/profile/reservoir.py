@@ -19,7 +19,10 @@ from perennial.profile.hashing import hash_column, mix
 
 __all__ = ["SAMPLE_ROWS", "Reservoir", "ReservoirBuilder"]
 
+Hashes = NDArray[np.uint64]
+
 SAMPLE_ROWS = 256
+_WAITING_ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,34 +63,49 @@ class ReservoirBuilder:
         self._sample = Reservoir(
             np.empty((0, 2), np.uint64), {n: np.empty(0) if numeric else [] for n, numeric in kept.items()}
         )
+        # Rows that may enter wait here until they are many enough to be worth a look.
+        self._waiting: list[tuple[Hashes, Any]] = []
 
-    def add(self, table: Any, ids: NDArray[np.uint64] | None) -> None:
+    def add(self, table: Any, ids: Hashes | None) -> None:
         """Consider the rows of a record batch with hashes of their ids (0 where there is none)."""
         first = _combined(table.columns, table.num_rows) if ids is None else ids
-        full = self._sample.rows == SAMPLE_ROWS
         if ids is not None and not first.all():
             nameless = np.flatnonzero(first == 0)
             first = first.copy()
             first[nameless] = _combined(table.take(pa.array(nameless)).columns, len(nameless))
-        bound = self._sample.ranks[-1, 0] if full else np.uint64(2**64 - 1)
-        rows = np.flatnonzero(first <= bound)
-        if len(rows) > 4 * SAMPLE_ROWS:
+        full = self._sample.rows == SAMPLE_ROWS
+        rows = np.flatnonzero(first <= self._sample.ranks[-1, 0]) if full else np.arange(len(first))
+        if len(rows) > 2 * SAMPLE_ROWS:
             cut = np.partition(first[rows], SAMPLE_ROWS)[SAMPLE_ROWS]
             rows = rows[first[rows] <= cut]
-        if not len(rows):
-            return
-        taken = table.take(pa.array(rows))
-        # Of a few rows, fewer texts are hashed than a dictionary may hold.
-        second = _combined([_decoded(column) for column in taken.columns], len(rows))
-        ranks = np.stack([first[rows], second], axis=1)
-        order = np.lexsort((second, ranks[:, 0]))[:SAMPLE_ROWS]
-        taken = taken.take(pa.array(order))
-        columns = {n: _plain(taken.column(n), numeric) for n, numeric in self._kept.items()}
-        self._sample = self._sample.merge(Reservoir(ranks[order], columns))
+        if len(rows):
+            self._waiting.append((first[rows], table.take(pa.array(rows))))
+        if not full or sum(len(f) for f, _ in self._waiting) > _WAITING_ROWS:
+            self._settle()
 
     def build(self) -> Reservoir:
         """The sample of all that was added."""
+        self._settle()
         return self._sample
+
+    def _settle(self) -> None:
+        if not self._waiting:
+            return
+        first = np.concatenate([f for f, _ in self._waiting])
+        table = pa.Table.from_batches([t for _, t in self._waiting]).unify_dictionaries().combine_chunks()
+        self._waiting = []
+        columns = [_decoded(_one_chunk(column)) for column in table.columns]
+        second = _combined(columns, len(first))
+        order = np.lexsort((second, first))[:SAMPLE_ROWS]
+        ranks = np.stack([first[order], second[order]], axis=1)
+        chosen = pa.array(order)
+        values = dict(zip(table.column_names, columns, strict=True))
+        kept = {n: _plain(values[n].take(chosen), numeric) for n, numeric in self._kept.items()}
+        self._sample = self._sample.merge(Reservoir(ranks, kept))
+
+
+def _one_chunk(column: Any) -> Any:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _combined(columns: list[Any], rows: int) -> NDArray[np.uint64]:

@@ -7,7 +7,7 @@ Arrow allocates that much. Headers are Thrift compact structs (parquet-format 2.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -16,8 +16,16 @@ from perennial.validation.outcome import Limits
 
 __all__ = ["check_pages"]
 
+_USUAL_BYTES = 256
 _HEADER_BYTES = 64 << 10
 _DELTA_BYTE_ARRAY = 7
+#: How much a byte may become at most, where that is bounded (Snappy's longest copy: 64 bytes from 3).
+_MOST_EXPANDED = {"UNCOMPRESSED": 1, "SNAPPY": 22, "LZ4": 256, "LZ4_RAW": 256}
+#: Thrift compact types: bytes of fixed ones (true, false, i8, double), then i16, i32, i64; binary; struct.
+_FIXED = {1: 0, 2: 0, 3: 1, 7: 8}
+_WHOLE, _BINARY, _STRUCT, _DEEPEST = (4, 5, 6), 8, 12, 8
+#: Where the encoding is: field 2 of a data page (5), field 4 of one of version 2 (8).
+_ENCODING_FIELDS = (([5], 2), ([8], 4))
 
 
 def check_pages(source: Any, metadata: Any, limits: Limits) -> None:
@@ -46,87 +54,102 @@ def _reader(source: Any) -> tuple[Any, bool]:
 
 
 def _check_chunk(reader: Any, chunk: Any, limits: Limits) -> None:
+    is_text = chunk.physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
+    largest = chunk.total_compressed_size * _MOST_EXPANDED.get(chunk.compression, 1 << 20)
+    if not is_text and largest <= limits.max_page_bytes:
+        return
     start = chunk.data_page_offset
     if chunk.has_dictionary_page and chunk.dictionary_page_offset and chunk.dictionary_page_offset < start:
         start = chunk.dictionary_page_offset
     at, end = start, start + chunk.total_compressed_size
     while at < end:
         reader.seek(at)
-        header = _Thrift(reader.read(min(_HEADER_BYTES, end - at)))
-        fields = header.struct()
-        size, packed = fields.get(2, 0), fields.get(3, 0)
-        if not isinstance(size, int) or not isinstance(packed, int) or packed < 0 or size < 0:
-            raise ValueError("sizes of a page are missing")
-        if size > limits.max_page_bytes:
+        head = reader.read(min(_USUAL_BYTES, end - at))
+        try:
+            header = parse_page_header(head)
+        except IndexError:
+            header = parse_page_header(head + reader.read(min(_HEADER_BYTES, end - at - len(head))))
+        if header.size > limits.max_page_bytes:
             raise FileRejected(
-                "bomb", f"a Parquet page must have at most {limits.max_page_bytes} bytes. Got {size} instead"
+                "bomb", f"a Parquet page must have at most {limits.max_page_bytes} bytes. Got {header.size} instead"
             )
-        if _encoding(fields) == _DELTA_BYTE_ARRAY:
+        if header.encoding == _DELTA_BYTE_ARRAY:
             raise FileRejected(
                 "bomb", "a Parquet column must not be encoded as DELTA_BYTE_ARRAY: its size can't be bounded"
             )
-        at += header.at + packed
+        at += header.length + header.packed
 
 
-def _encoding(fields: dict[int, Any]) -> int | None:
-    """Encoding of a data page, version 1 (field 5) or 2 (field 8)."""
-    one, two = fields.get(5), fields.get(8)
-    if isinstance(one, dict):
-        return one.get(2)
-    return two.get(4) if isinstance(two, dict) else None
+class PageHeader(NamedTuple):
+    """Bytes of a page decompressed (`size`) and as stored (`packed`), its encoding, and the header's own length."""
+
+    size: int
+    packed: int
+    encoding: int | None
+    length: int
 
 
-class _Thrift:
-    """As much of the Thrift compact protocol as page headers use."""
+def parse_page_header(data: bytes) -> PageHeader:
+    """
+    The header at the start of `data`.
 
-    def __init__(self, data: bytes) -> None:
-        self._data, self.at = data, 0
+    Raises
+    ------
+    IndexError
+        It goes on beyond `data`.
+    ValueError
+        It is none.
+    """
+    at, size, packed, encoding = 0, -1, -1, None
+    path: list[int] = []
+    field = 0
+    while True:
+        byte = data[at]
+        at += 1
+        if not byte:
+            if not path:
+                break
+            field = path.pop()
+            continue
+        kind = byte & 15
+        if byte >> 4:
+            field += byte >> 4
+        else:
+            field, at = _zigzag(data, at)
+        if kind in _WHOLE:
+            value, at = _zigzag(data, at)
+            if not path:
+                size, packed = (value if field == 2 else size), (value if field == 3 else packed)
+            elif (path, field) in _ENCODING_FIELDS:
+                encoding = value
+        elif kind == _STRUCT and len(path) < _DEEPEST:
+            path.append(field)
+            field = 0
+        elif kind == _BINARY:
+            length, at = _varint(data, at)
+            at += length
+        elif kind in _FIXED:
+            at += _FIXED[kind]
+        else:
+            raise ValueError(f"a field of kind {kind}")
+    if size < 0 or packed < 0:
+        raise ValueError("sizes are missing")
+    return PageHeader(size, packed, encoding, at)
 
-    def struct(self, depth: int = 0) -> dict[int, Any]:
-        if depth > 8:
-            raise ValueError("a page header nests too deep")
-        fields: dict[int, Any] = {}
-        number = 0
-        while kind := self._byte():
-            number = number + (kind >> 4) if kind >> 4 else self._signed()
-            fields[number] = self._value(kind & 15, depth)
-        return fields
 
-    def _value(self, kind: int, depth: int) -> Any:
-        match kind:
-            case 1 | 2:
-                return kind == 1
-            case 3:
-                return self._byte()
-            case 4 | 5 | 6:
-                return self._signed()
-            case 7:
-                self.at += 8
-                return None
-            case 8:
-                length = self._unsigned()
-                self.at += length
-                return None
-            case 12:
-                return self.struct(depth + 1)
-            case _:
-                raise ValueError(f"a page header holds a field of kind {kind}")
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number is too long")
 
-    def _byte(self) -> int:
-        self.at += 1
-        return self._data[self.at - 1]
 
-    def _unsigned(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self._byte()
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-            shift += 7
-            if shift > 63:
-                raise ValueError("a number is too long")
-
-    def _signed(self) -> int:
-        value = self._unsigned()
-        return (value >> 1) ^ -(value & 1)
+def _zigzag(data: bytes, at: int) -> tuple[int, int]:
+    value, at = _varint(data, at)
+    return (value >> 1) ^ -(value & 1), at

@@ -28,7 +28,7 @@ __all__ = ["ParquetReader"]
 
 Ints = NDArray[np.int64]
 
-_BATCH_ROWS = 1 << 16
+_BATCH_ROWS = 1 << 17
 _BATCH_CELLS = 4 << 20
 
 
