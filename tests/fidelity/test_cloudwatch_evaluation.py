@@ -11,10 +11,12 @@ import doctest
 import importlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localcloud.cloudwatch.evaluation import TREATMENTS, Policy, State, evaluate
+
+UNHURRIED = settings(deadline=None)
 
 THRESHOLD = 1.0
 SYMBOLS = {"0": 0.0, "X": 2.0, "-": None}
@@ -78,6 +80,7 @@ def cases(draw: st.DrawFn, values: st.SearchStrategy[float | None] = MAYBE) -> t
     return column, rule, draw(st.sampled_from(STATES))
 
 
+@UNHURRIED
 @given(cases(VALUES))
 def test_without_gaps_an_alarm_is_m_breaches_of_the_last_n(case: tuple[list[float], Policy, State]) -> None:
     column, rule, current = case
@@ -85,6 +88,7 @@ def test_without_gaps_an_alarm_is_m_breaches_of_the_last_n(case: tuple[list[floa
     assert ("ALARM" if breaches >= rule.to_alarm else "OK") == evaluate(column, rule, current=current).state
 
 
+@UNHURRIED
 @given(cases())
 def test_the_treatment_of_missing_data_matters_only_when_too_few_points_are_there(
     case: tuple[list[float | None], Policy, State],
@@ -99,6 +103,7 @@ def test_the_treatment_of_missing_data_matters_only_when_too_few_points_are_ther
     assert len(states) == 1
 
 
+@UNHURRIED
 @given(cases())
 def test_silence_treated_as_good_never_alarms_where_silence_treated_as_bad_does_not(
     case: tuple[list[float | None], Policy, State],
@@ -111,6 +116,7 @@ def test_silence_treated_as_good_never_alarms_where_silence_treated_as_bad_does_
     assert good.state == "OK" or bad.state == "ALARM"
 
 
+@UNHURRIED
 @given(cases())
 def test_only_missing_as_missing_gives_insufficient_data_and_only_when_all_is_silent(
     case: tuple[list[float | None], Policy, State],
@@ -124,6 +130,7 @@ def test_only_missing_as_missing_gives_insufficient_data_and_only_when_all_is_si
         assert (silent and rule.missing == "missing") == (state == "INSUFFICIENT_DATA")
 
 
+@UNHURRIED
 @given(cases())
 def test_a_verdict_rests_on_real_points_only_and_says_why(case: tuple[list[float | None], Policy, State]) -> None:
     column, rule, current = case

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from localcloud.cloudwatch import cbor, rule
@@ -20,6 +20,8 @@ from localcloud.cloudwatch.aggregate import Datapoint, statistic
 from localcloud.cloudwatch.expression import BadExpression, Column, evaluate
 from localcloud.cloudwatch.queries import buckets
 from localcloud.cloudwatch.store import MAX_POINTS, Series
+
+UNHURRIED = settings(deadline=None)
 
 A: Column = [1.0, None, 3.0, 4.0]
 B: Column = [10.0, 20.0, None, 0.0]
@@ -74,6 +76,7 @@ def test_what_is_no_metric_math_is_refused_and_never_run(text: str) -> None:
 NUMBERS = st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
 
 
+@UNHURRIED
 @given(st.lists(NUMBERS, min_size=1, max_size=5), st.sampled_from("+-*/"), NUMBERS)
 def test_arithmetic_with_a_number_is_pythons_and_a_division_by_zero_is_no_datapoint(
     column: list[float], operator: str, number: float
@@ -85,6 +88,7 @@ def test_arithmetic_with_a_number_is_pythons_and_a_division_by_zero_is_no_datapo
         assert [eval(f"({x}) {operator} ({number})") for x in column] == pytest.approx(got)
 
 
+@UNHURRIED
 @given(st.text("abm12 +-*/()<>=,'[]ANDORIFSUM.", max_size=30))
 def test_any_text_gives_a_column_or_a_plain_refusal(text: str) -> None:
     try:
@@ -120,12 +124,14 @@ def test_a_rule_that_makes_no_sense_says_where(text: str) -> None:
         rule.parse(text)
 
 
+@UNHURRIED
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=40), st.sampled_from([0, 10, 50, 90, 99, 99.9, 100]))
 def test_a_percentile_is_numpys_linear_one(values: list[float], percent: float) -> None:
     column = [Datapoint(0, 1, value, value, value) for value in values]
     assert float(np.percentile(values, percent)) == pytest.approx(statistic(column, f"p{percent}"))
 
 
+@UNHURRIED
 @given(st.lists(st.tuples(st.floats(0, 1e3), st.integers(1, 5)), min_size=1, max_size=10))
 def test_values_with_counts_are_as_good_as_each_value_by_itself(pairs: list[tuple[float, int]]) -> None:
     counted = [Datapoint(0, n, v * n, v, v) for v, n in pairs]
@@ -140,6 +146,7 @@ def test_a_percentile_of_a_statistic_set_is_unknown() -> None:
     assert statistic([Datapoint(0, 2, 4.0, 2.0, 2.0)], "p90") == 2.0
 
 
+@UNHURRIED
 @given(st.lists(st.floats(0, 1000), max_size=30), st.floats(0, 1000), st.floats(0, 1000))
 def test_a_series_gives_back_what_lies_between_whatever_the_order_of_arrival(
     times: list[float], start: float, end: float
@@ -158,6 +165,7 @@ def test_a_series_that_grows_without_end_keeps_its_sums_in_bounded_memory() -> N
     assert sum(point.samples for point in series.between(0, math.inf)) == 2 * MAX_POINTS
 
 
+@UNHURRIED
 @given(st.floats(0, 1e5), st.floats(0.1, 1e4), st.sampled_from([10, 60, 300]))
 def test_the_periods_of_a_request_cover_it_exactly_once(start: float, length: float, period: int) -> None:
     end = start + length
@@ -175,11 +183,13 @@ JSON_LIKE = st.recursive(
 )
 
 
+@UNHURRIED
 @given(JSON_LIKE)
 def test_cbor_comes_back_as_it_went(value: object) -> None:
     assert value == cbor.decode(cbor.encode(value))
 
 
+@UNHURRIED
 @given(st.binary(max_size=40))
 def test_bytes_that_are_no_cbor_are_refused(data: bytes) -> None:
     try:

@@ -15,13 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localcloud.sagemaker import images, shapes, toolkit
 from localcloud.sagemaker.capture import Exchange, line
 from localcloud.sagemaker.errors import ValidationException
 from localcloud.sagemaker.invocation import choose
+
+UNHURRIED = settings(deadline=None)
 
 HEADERS = {"CsvContentTypes": ["text/csv"], "JsonContentTypes": ["application/json"]}
 BOTH = [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}]
@@ -48,6 +50,7 @@ def test_hyperparameters_become_arguments_and_variables() -> None:
     assert {name: found[name] for name in wanted} == wanted
 
 
+@UNHURRIED
 @given(st.dictionaries(st.from_regex(r"[a-z]\w{0,8}", fullmatch=True), st.text(max_size=8), max_size=6))
 def test_every_hyperparameter_of_the_user_reaches_the_program_once(raw: dict[str, str]) -> None:
     user, own = toolkit.split_hyperparameters(raw)
@@ -96,6 +99,7 @@ def test_only_the_directions_asked_for_are_captured() -> None:
     assert list(json.loads(line(exchange(), {"CaptureOptions": BOTH[1:]}, "e"))["captureData"]) == ["endpointOutput"]
 
 
+@UNHURRIED
 @given(st.dictionaries(st.sampled_from("abcd"), st.floats(0, 10), min_size=1), st.floats(0, 1, exclude_max=True))
 def test_a_weight_of_zero_is_never_chosen(weights: dict[str, float], draw: float) -> None:
     chosen = choose(weights, draw=draw)
@@ -103,6 +107,7 @@ def test_a_weight_of_zero_is_never_chosen(weights: dict[str, float], draw: float
     assert not chosen or weights[chosen] > 0
 
 
+@UNHURRIED
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=5))
 def test_shares_are_weights_over_their_sum(weights: list[int]) -> None:
     named = {str(index): float(weight) for index, weight in enumerate(weights)}
