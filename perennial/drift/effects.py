@@ -34,9 +34,9 @@ SEASON_SHARES = (0.0, 0.3, 0.6, 0.85, 0.95)
 NOISE_SHARES = (0.0, 0.1, 0.3, 0.6, 0.9)
 NOTHING = 1e-12
 """A column whose scores vary less than this doesn't vary."""
-TAILS = ((math.inf, 0.5), (30.0, 0.1), (15.0, 0.1), (10.0, 0.1), (7.0, 0.1), (5.0, 0.05), (4.0, 0.05))
+TAILS = ((math.inf, 0.7), (30.0, 0.06), (15.0, 0.06), (10.0, 0.06), (7.0, 0.06), (5.0, 0.03), (4.0, 0.03))
 """Degrees of freedom that batch effects may have, and how likely each is before anything is seen."""
-PRUDENCE = 1.0
+PRUDENCE = 0.5
 """Standard errors by which the estimate of how much columns differ is raised."""
 FORGETTABLE = 0.02
 """Grid points with less posterior weight than this are dropped."""
@@ -222,7 +222,7 @@ def variance_prior(variances: Floats, df: Floats) -> tuple[float, float]:
     """
     The usual variance and how many degrees of freedom it is worth (Smyth 2004, section 6.2).
 
-    Few columns say little about how much columns differ: the estimate of that is raised by its standard error,
+    Few columns say little about how much columns differ: the estimate of that is raised by half its standard error,
     and below three columns nothing is borrowed.
     """
     usable = variances > 1e-30
