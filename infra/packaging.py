@@ -2,7 +2,8 @@
 What ships where: function bundles and the training source bundle, built without Docker.
 
 Everything is cached in .build/ by content: third-party packages by their lock file, bundles by lock and sources. The
-archives are deterministic, so an unchanged bundle keeps its hash and a deployment leaves the function alone.
+archives are deterministic, so an unchanged bundle keeps its hash and a deployment leaves the function alone. A process
+builds each thing once, so that all functions of a deployment have one state of the sources.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -47,6 +49,7 @@ def host_architecture() -> Architecture:
     return "arm64" if os.uname().machine in ("aarch64", "arm64") else "x86_64"
 
 
+@cache
 def build_bundle(group: Group, architecture: Architecture, target: Path = BUILD) -> Path:
     """
     A zip archive that AWS Lambda runs: third-party packages of `group`, perennial and the group's functions.
@@ -71,6 +74,7 @@ def build_bundle(group: Group, architecture: Architecture, target: Path = BUILD)
     return _once(archive, lambda partial: _zip(_dependencies(group, architecture, target), own, partial))
 
 
+@cache
 def build_source_bundle(loop: str, target: Path = BUILD) -> Path:
     """
     The folder that SageMaker's containers run from: sourcedir.tar.gz and the bootstrap.py that unpacks it.

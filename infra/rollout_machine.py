@@ -202,7 +202,7 @@ def _steps(parts: RolloutParts) -> States:
 
 
 def _end(parts: RolloutParts) -> States:
-    """Weights go back first, whatever the reason; the function says how the rollout ended and what is left to retire."""
+    """Weights go back first, whatever the reason; the function says how it ended and what is left to retire."""
     planned = {"plan.$": "$.plan"}
     decided = {"cause.$": "$.step.cause", "reasons.$": "$.step.reasons", **planned}
     return {

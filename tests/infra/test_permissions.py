@@ -156,7 +156,7 @@ def said_actions(source: str) -> set[str]:
     >>> sorted(said_actions("AWS actions\\n--\\n- x: s3:GetObject, PutObject on `a`; the rest" + chr(34) * 3))
     ['s3:GetObject', 's3:PutObject']
     """
-    section = source.partition("AWS actions")[2].partition('"""')[0]
+    section = re.sub(r"\s*\([^)]*\)", "", source.partition("AWS actions")[2].partition('"""')[0])
     listed = re.finditer(r"\b([a-z][a-z0-9-]*):([A-Z][A-Za-z]+)((?:,\s+[A-Z][A-Za-z]+)*)", section)
     return {
         f"{service}:{action}"
