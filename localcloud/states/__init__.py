@@ -15,8 +15,9 @@ from localcloud.context import Context
 
 def install(context: Context) -> None:
     """Put our interpreter in place of ministack's."""
-    from localcloud.states import api, definition, paths
+    from localcloud.states import api, definition, paths, tokens
 
     paths.install(context)
     definition.install(context)
+    tokens.install(context)
     api.install(context)

@@ -119,7 +119,7 @@ def _callback(
 ) -> Any:
     run = scope.run
     until = None if timeout is None else time.monotonic() + timeout
-    with tokens.expected(token, run.changed) as answer:
+    with tokens.expected(token, run.changed, machine_arn=run.execution["stateMachineArn"]) as answer:
         call.note(token=token)
         if not resumed:
             submitted = _called(call, timeout, scope)

@@ -1,4 +1,9 @@
-"""Task tokens: what SendTaskSuccess, SendTaskFailure and SendTaskHeartbeat reach."""
+"""
+Task tokens: what SendTaskSuccess, SendTaskFailure and SendTaskHeartbeat reach.
+
+Who answers a token needs the permission on the state machine whose task waits for it, as on AWS; ministack knows no
+resource for these calls.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,32 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ministack.core import iam_actions
 from ministack.services import stepfunctions as sf
 
+from localcloud.context import Context
+from localcloud.extension import replace
 from localcloud.states.errors import StateFailed
+
+
+def install(context: Context) -> None:
+    """Name the waiting state machine as the resource of the calls that answer its tokens."""
+
+    def resource(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> str:
+        if service == "states" and (machine := _waiting_machine(body)):
+            return machine
+        return str(original(service, method, path, headers, body, *rest))
+
+    original = replace(iam_actions, "extract_resource_arn", resource)
+
+
+def _waiting_machine(body: bytes) -> str | None:
+    try:
+        token = json.loads(body or b"{}").get("taskToken")
+    except (ValueError, AttributeError):
+        return None
+    answer = sf._task_tokens.get(token) if token else None
+    return answer.machine_arn if isinstance(answer, Answer) else None
 
 
 class Answer(dict[str, Any]):
@@ -22,10 +50,13 @@ class Answer(dict[str, Any]):
         How many heartbeats came.
     given
         Whether the answer came.
+    machine_arn
+        The state machine whose task waits.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], machine_arn: str) -> None:
         super().__init__(event=self, result=None, error=None, heartbeat=None)
+        self.machine_arn = machine_arn
         self._changed = changed
         self.beats = 0
         self.given = False
@@ -49,9 +80,9 @@ class Answer(dict[str, Any]):
 
 
 @contextmanager
-def expected(token: str, changed: Callable[[], None]) -> Iterator[Answer]:
+def expected(token: str, changed: Callable[[], None], *, machine_arn: str) -> Iterator[Answer]:
     """Within it, the API takes answers for `token`, and calls `changed` when one came."""
-    answer = Answer(changed)
+    answer = Answer(changed, machine_arn)
     sf._task_tokens[token] = answer
     try:
         yield answer
