@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import aws_cdk as cdk
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -32,7 +35,10 @@ def handler(event, context):
         body = json.loads(record["body"])
         boto3.client("dynamodb").put_item(
             TableName=os.environ["TABLE"],
-            Item={"pk": {"S": body["detail"]["object"]["key"]}, "version": {"S": body["detail"]["object"]["version-id"]}},
+            Item={
+                "pk": {"S": body["detail"]["object"]["key"]},
+                "version": {"S": body["detail"]["object"]["version-id"]},
+            },
         )
     return {"seen": len(event.get("Records", [])), "echo": event.get("echo")}
 """
@@ -263,7 +269,14 @@ class AppStack(cdk.Stack):
         cdk.CfnOutput(self, "Doubled", value=thing.get_att_string("Doubled"))
 
 
-app = cdk.App()
-data_stack = DataStack(app, "FidelityData")
-AppStack(app, "FidelityApp", data=data_stack)
-app.synth()
+def synthesize(directory: str, context: dict[str, object]) -> None:
+    """Write the cloud assembly of both stacks."""
+    app = cdk.App(outdir=directory, context=context)
+    data = DataStack(app, "FidelityData")
+    AppStack(app, "FidelityApp", data=data)
+    app.synth()
+
+
+if __name__ == "__main__":
+    for directory, context in json.loads(sys.argv[1]).items():
+        synthesize(directory, context)
