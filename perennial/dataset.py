@@ -8,10 +8,11 @@ version, in whatever order the batches came.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -23,7 +24,10 @@ from perennial.policy import Policy, Seconds, format_duration, spelled
 __all__ = ["BatchEntry", "DatasetVersion", "LabelsEntry", "TrainingPolicy", "channel_manifest", "freeze"]
 
 Mode = Literal["full", "window", "replay"]
-_PLANNED = ("incremental", "ensemble", "online")
+_MOST_HYPERPARAMETERS: Final = 80
+_LONGEST: Final = 250
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,60}")
+_PLANNED: Final = ("incremental", "ensemble", "online")
 
 
 class TrainingPolicy(Policy):
@@ -51,6 +55,17 @@ class TrainingPolicy(Policy):
     def _refuse_what_is_not_there(cls, given: Any) -> Any:
         if given in _PLANNED:
             raise ValueError(f'mode must be "full", "window" or "replay". Got "{given}" instead: not implemented yet')
+        return given
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _hyperparameters_fit_sagemaker(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """SageMaker takes 100 in all, of which some are its own and ours, each shorter than 256 characters."""
+        if len(given) > _MOST_HYPERPARAMETERS:
+            raise ValueError(f"hyperparameters must be at most {_MOST_HYPERPARAMETERS}. Got {len(given)} instead")
+        for name, value in given.items():
+            if not _NAME.fullmatch(name) or name.startswith("sagemaker_") or len(str(value)) > _LONGEST:
+                raise ValueError(f"hyperparameters must be short words with short values. Got {name!r} instead")
         return given
 
     @model_validator(mode="after")

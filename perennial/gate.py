@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from perennial.metrics import Direction, direction, gain
+from perennial.metrics import Direction, direction, gain, tolerance
 from perennial.policy import Policy
 
 __all__ = [
@@ -57,7 +57,8 @@ class GatePolicy(Policy):
 
     `min_gain` asks that the candidate be better by more than this, surely. `non_inferiority` instead asks that it be
     better at face value and surely not worse than by this margin. Floors are bounds on the candidate alone: at least,
-    for metrics where higher is better; at most, for the others.
+    for metrics where higher is better; at most, for the others. Differences are in the metric's own unit; for mae and
+    rmse they are shares of the champion's value.
     """
 
     metric: str = "accuracy"
@@ -249,16 +250,17 @@ def _comparison(evaluation: Evaluation, champion: ModelEvaluation, policy: GateP
         return _unfit(f"the paired difference {difference:.4g} contradicts the two models' own values")
     if paired.rows < policy.min_rows:
         return Check("comparison", "inconclusive", f"{paired.rows} rows compared, {policy.min_rows} are needed")
-    return _compare(difference, _one_sided_low(difference, low, paired.confidence, policy.confidence), policy)
+    surely = _one_sided_low(difference, low, paired.confidence, policy.confidence)
+    asked = policy.min_gain if policy.non_inferiority is None else -policy.non_inferiority
+    return _compare(difference, surely, tolerance(policy.metric, asked, beside=theirs), policy)
 
 
 def _unfit(reason: str) -> Check:
     return Check("comparison", "failed", reason)
 
 
-def _compare(difference: float, low: float, policy: GatePolicy) -> Check:
+def _compare(difference: float, low: float, required: float, policy: GatePolicy) -> Check:
     told = f"{policy.metric} better by {difference:.4g} (surely by {low:.4g} at {policy.confidence:.0%})"
-    required = policy.min_gain if policy.non_inferiority is None else -policy.non_inferiority
     if difference <= max(required, 0.0):
         return Check("comparison", "failed", f"{told}, must be better by more than {max(required, 0.0):.4g}")
     if low <= required:
@@ -291,7 +293,7 @@ def _slice(where: str, mine: MetricValue, theirs: MetricValue, policy: GatePolic
         return Check("slice", "passed", f"{where}: the champion has no {policy.metric} to lose")
     drop = -gain(policy.metric, candidate=value, champion=other)
     noise = math.hypot(_half_width(mine), _half_width(theirs))
-    worse = drop > policy.slices.max_drop and drop > noise
+    worse = drop > tolerance(policy.metric, policy.slices.max_drop, beside=other) and drop > noise
     told = f"{where}: {policy.metric} {value:.4g}, champion {other:.4g}"
     return Check("slice", "failed" if worse else "passed", told)
 
@@ -312,7 +314,8 @@ def _forgetting(evaluation: Evaluation, policy: GatePolicy) -> Iterable[Check]:
         yield Check("forgetting", "inconclusive", "no anchor set was scored")
         return
     drop = -gain(policy.metric, candidate=mine, champion=theirs)
-    outcome: Outcome = "failed" if drop > policy.max_forgetting else "passed"
+    allowed = tolerance(policy.metric, policy.max_forgetting, beside=theirs)
+    outcome: Outcome = "failed" if drop > allowed else "passed"
     yield Check("forgetting", outcome, f"{policy.metric} on the anchor set {mine:.4g}, champion {theirs:.4g}")
 
 
@@ -367,8 +370,9 @@ def _fairness(evaluation: Evaluation, policy: GatePolicy) -> Iterable[Check]:
                 continue
             lowest, highest = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
             gap = values[highest] - values[lowest]
+            allowed = limit if metric == "positive_share" else tolerance(metric, limit, beside=values[lowest])
             told = f"{column}: {metric} {values[lowest]:.4g} for {lowest}, {values[highest]:.4g} for {highest}"
-            yield Check("fairness", "passed" if gap <= limit else "failed", told)
+            yield Check("fairness", "passed" if gap <= allowed else "failed", told)
 
 
 def _absolute(evaluation: Evaluation, policy: GatePolicy) -> Iterable[Check]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["METRICS", "Direction", "Metric", "Task", "default_metric", "direction", "gain", "metrics_of"]
+__all__ = ["METRICS", "Direction", "Metric", "Task", "default_metric", "direction", "gain", "metrics_of", "tolerance"]
 
 Task = Literal["binary", "multiclass", "regression", "ranking"]
 Direction = Literal["higher", "lower"]
@@ -20,11 +20,16 @@ Direction = Literal["higher", "lower"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: its name, the way that is better, the tasks it makes sense for."""
+    """
+    One metric: its name, the way that is better, the tasks it makes sense for.
+
+    `has_unit` says that values are in the label's own unit, so that a difference of 0.05 means nothing by itself.
+    """
 
     name: str
     direction: Direction
     tasks: tuple[Task, ...]
+    has_unit: bool = False
 
 
 _BINARY: Final[tuple[Task, ...]] = ("binary", "ranking")
@@ -43,8 +48,8 @@ METRICS: Final[dict[str, Metric]] = {
         Metric("precision", "higher", ("binary",)),
         Metric("recall", "higher", ("binary",)),
         Metric("f1", "higher", _CLASSES),
-        Metric("mae", "lower", ("regression",)),
-        Metric("rmse", "lower", ("regression",)),
+        Metric("mae", "lower", ("regression",), has_unit=True),
+        Metric("rmse", "lower", ("regression",), has_unit=True),
         Metric("r2", "higher", ("regression",)),
     )
 }
@@ -75,3 +80,13 @@ def direction(metric: str) -> Direction:
 def gain(metric: str, *, candidate: float, champion: float) -> float:
     """By how much the candidate is better, in the metric's own unit; negative when it is worse."""
     return candidate - champion if direction(metric) == "higher" else champion - candidate
+
+
+def tolerance(metric: str, given: float, *, beside: float) -> float:
+    """
+    A tolerance of a policy in the metric's own unit: a share of the value beside it, where that has a unit.
+
+    >>> tolerance("accuracy", 0.05, beside=0.8), tolerance("mae", 0.05, beside=40.0)
+    (0.05, 2.0)
+    """
+    return given * abs(beside) if METRICS[metric].has_unit else given

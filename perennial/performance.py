@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from perennial.labels import Maturity
-from perennial.metrics import gain
+from perennial.metrics import gain, tolerance
 from perennial.policy import Policy
 
 __all__ = [
@@ -35,7 +35,11 @@ Confidence = Annotated[float, Field(gt=0.5, lt=1.0)]
 
 
 class PerformancePolicy(Policy):
-    """`[triggers.performance]`: how large a fall of quality, how surely, from how many labelled rows."""
+    """
+    `[triggers.performance]`: how large a fall of quality, how surely, from how many labelled rows.
+
+    `max_drop` is in the metric's own unit; for mae and rmse it is a share of the expected value.
+    """
 
     metric: str | None = Field(default=None, description="Default: the gate's primary metric.")
     max_drop: Annotated[float, Field(ge=0.0)] = 0.05
@@ -108,9 +112,10 @@ def decide(
     error = math.hypot(window.standard_error, _finite(expected.standard_error))
     surely = drop - NormalDist().inv_cdf(policy.confidence) * error
     told = f"performance: {name} {window.value:.4g} on {window.rows} rows, {expected.value:.4g} expected"
-    if drop > policy.max_drop and surely > 0:
-        return PerformanceDecision("fell", (f"{told}: worse by {drop:.4g}, more than {policy.max_drop:.4g}",))
-    if drop > policy.max_drop:
+    allowed = tolerance(name, policy.max_drop, beside=expected.value)
+    if drop > allowed and surely > 0:
+        return PerformanceDecision("fell", (f"{told}: worse by {drop:.4g}, more than {allowed:.4g}",))
+    if drop > allowed:
         return PerformanceDecision("inconclusive", (f"{told}: worse by {drop:.4g}, but that may be chance",))
     return PerformanceDecision("held", (told,))
 

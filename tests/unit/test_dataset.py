@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from perennial.dataset import DatasetVersion, LabelsEntry, TrainingPolicy, channel_manifest
 from perennial.errors import DatasetTooSmall
@@ -185,6 +186,14 @@ def test_the_manifest_names_every_batch_and_label_file_once():
     prefix, *names = channel_manifest(version, "lake")
     assert prefix == {"prefix": "s3://lake/"}
     assert sorted(names) == sorted({batch.curated_key for batch in make_batches()} | {make_labels().curated_key})
+
+
+@pytest.mark.parametrize("name", ["c", "sagemaker_program", "with space", "x" * 80])
+def test_hyperparameters_that_sagemaker_would_not_pass_on_are_refused(name):
+    with pytest.raises(ValidationError, match="hyperparameters must be short words"):
+        TrainingPolicy(hyperparameters={name: 1})
+    with pytest.raises(ValidationError, match=r"at most 80\. Got 81"):
+        TrainingPolicy(hyperparameters={f"h{number}": 1 for number in range(81)})
 
 
 def test_label_files_of_unknown_size_are_not_counted_against_the_dataset():

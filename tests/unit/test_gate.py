@@ -121,6 +121,17 @@ def test_for_metrics_where_lower_is_better_lower_wins():
     assert _verdict(lose, metric="log_loss").verdict == "failed"
 
 
+def test_of_errors_with_a_unit_tolerances_are_shares_of_the_champions():
+    """A gain of 3 is little beside an error of 400, and much beside one of 10."""
+    for champion, outcome in ((400.0, "failed"), (10.0, "passed")):
+        evaluation = make_evaluation(
+            candidate=make_model_evaluation(champion - 3, metric="mae"),
+            champion=make_model_evaluation(champion, metric="mae"),
+            paired=make_paired(3.0, metric="mae", margin=1.0),
+        )
+        assert outcome == _verdict(evaluation, metric="mae", min_gain=0.05).verdict
+
+
 # --- floors and the first model --------------------------------------------------------------------------------------
 
 

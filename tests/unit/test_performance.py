@@ -31,6 +31,11 @@ def test_for_errors_a_rise_is_the_fall():
     assert not _decide(make_score(0.6, metric="mae")).fell
 
 
+def test_an_error_with_a_unit_falls_by_a_share_of_what_was_expected():
+    assert not _decide(make_score(41.0, metric="mae"), 40.0).fell
+    assert _decide(make_score(43.0, metric="mae"), 40.0).fell
+
+
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 99))
 def test_too_few_rows_never_say_anything(value, expected, rows):
     assert _decide(make_score(value, rows=rows), expected).outcome == "inconclusive"
