@@ -31,6 +31,7 @@ __all__ = [
     "ProcessingContainer",
     "TrainingContainer",
     "VersionsMismatch",
+    "calm_threads",
     "failure_in",
     "provide_wheels",
     "refuse_other_versions",
@@ -133,6 +134,16 @@ def _hyperparameters(text: str) -> dict[str, str]:
         raise ContainerInvalid(f"SM_HPS must be a JSON object. Got {text[:200]!r} instead.")
     ours = {name: value for name, value in values.items() if not name.startswith("sagemaker_")}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in ours.items()}
+
+
+def calm_threads() -> None:
+    """
+    Let OpenMP's threads sleep while they wait for each other, instead of burning the cores that others need.
+
+    Serving runs one worker a core, each with threads for all cores: spinning there multiplies latency under load.
+    It only helps before scikit-learn is imported (libgomp reads its environment once).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @contextmanager

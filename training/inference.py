@@ -23,8 +23,9 @@ for folder in (
         sys.path.insert(0, str(folder))
         break
 
-from training.container import provide_wheels  # noqa: E402
+from training.container import calm_threads, provide_wheels  # noqa: E402
 
+calm_threads()
 provide_wheels()
 
 from training.serving import input_fn, model_fn, output_fn, predict_fn  # noqa: E402

@@ -19,10 +19,11 @@ def main() -> None:
 
     Hyperparameters also come as arguments `--name value`; they are read from SM_HPS, which holds the same.
     """
-    from training.container import TrainingContainer, failure_in, provide_wheels
+    from training.container import TrainingContainer, calm_threads, failure_in, provide_wheels
 
     container = TrainingContainer.from_environment()
     with failure_in(container.failure_file):
+        calm_threads()
         provide_wheels()
         from training.fitting import train
 

@@ -59,9 +59,9 @@ def build_estimator(hyperparameters: Mapping[str, str]) -> BaseEstimator:
         ]
     )
     booster = HistGradientBoostingClassifier(
-        learning_rate=float(hyperparameters.get("learning_rate", "0.1")),
-        max_iter=int(hyperparameters.get("max_iter", "120")),
-        max_leaf_nodes=int(hyperparameters.get("max_leaf_nodes", "15")),
+        learning_rate=float(hyperparameters.get("learning_rate", "0.15")),
+        max_iter=int(hyperparameters.get("max_iter", "80")),
+        max_leaf_nodes=int(hyperparameters.get("max_leaf_nodes", "8")),
         min_samples_leaf=int(hyperparameters.get("min_samples_leaf", "20")),
         l2_regularization=float(hyperparameters.get("l2_regularization", "1.0")),
         early_stopping=False,
