@@ -133,9 +133,10 @@ def _column_to_dict(column: ColumnCalibration) -> dict[str, object]:
             "coarse": scorer.coarse.tolist(),
             "location_scale": scorer.location_scale,
             "scale_scale": scorer.scale_scale,
+            "filled": scorer.filled,
         }
     else:
-        read = {"followed": list(scorer.followed)}
+        read = {"followed": list(scorer.followed), "filled": scorer.filled}
     return {
         "scorer": read,
         "series": {aspect: values.tolist() for aspect, values in column.series.items()},
@@ -154,7 +155,7 @@ def _column_from_dict(body: Mapping[str, object]) -> ColumnCalibration:
     assert isinstance(fitted, dict)
     scorer: Scorer
     if "followed" in read:
-        scorer = CategoryScorer(tuple(read["followed"]))
+        scorer = CategoryScorer(tuple(read["followed"]), read["filled"])
     else:
         scorer = NumberScorer(
             np.array(read["bounds"]),
@@ -162,6 +163,7 @@ def _column_from_dict(body: Mapping[str, object]) -> ColumnCalibration:
             np.array(read["coarse"], np.int64),
             read["location_scale"],
             read["scale_scale"],
+            read["filled"],
         )
     return ColumnCalibration(
         scorer=scorer,

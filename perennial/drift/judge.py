@@ -10,7 +10,7 @@ an alarm, all columns below `warn_fdr` are named.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -37,6 +37,7 @@ ASPECT_SHARES = {
     "nulls": 0.04,
     "novelty": 0.05,
 }
+PLAINEST = ("location", "scale", "shape")
 THIS_WINDOW_SHARE = 0.4
 STEPS = (1, 2, 4, 8)
 FAR = 1e6
@@ -152,7 +153,7 @@ def _calibrated_evidence(
     """The strongest aspect of each column by the random-effects model."""
     windows = windows[-max(STEPS) :]
     predictors: dict[int, Predictor] = {}
-    best = {name: _Evidence(1.0, "location" if measured[name].kind == "number" else "shares", 1) for name in names}
+    found: dict[str, list[_Evidence]] = {name: [] for name in names}
     for aspect, share in ASPECT_SHARES.items():
         tested = [
             name
@@ -175,8 +176,22 @@ def _calibrated_evidence(
         )
         for name, row in zip(tested, p_values, strict=True):
             weighted = float(np.min(row / (share * _step_shares(len(row)))))
-            if weighted < best[name].p_value:
-                best[name] = _Evidence(weighted, aspect, 1 + int(np.argmin(row)))
+            found[name].append(_Evidence(min(weighted, 1.0), aspect, 1 + int(np.argmin(row))))
+    return {name: _strongest(found[name], measured[name]) for name in names}
+
+
+def _strongest(found: Sequence[_Evidence], measured: Measured) -> _Evidence:
+    """
+    The smallest p-value, under the name of the plainest aspect that is as good as certain.
+
+    A column that moves far changes shape as well, and more surely so: that it moved says more to a person.
+    """
+    if not found:
+        return _Evidence(1.0, "location" if measured.kind == "number" else "shares", 1)
+    best = min(found, key=lambda evidence: evidence.p_value)
+    if best.aspect in PLAINEST:
+        certain = [e for e in found if e.aspect in PLAINEST and e.p_value <= max(best.p_value, 1e-4)]
+        best = replace(min(certain, key=lambda e: PLAINEST.index(e.aspect)), p_value=best.p_value)
     return best
 
 

@@ -39,6 +39,7 @@ class Measured:
     sampling_p_value: float
     null_p_value: float
     moved: str
+    reshaped: str
 
     @property
     def distribution_effect(self) -> float:
@@ -104,14 +105,13 @@ def _measure_number(
         sampling_p_value=kolmogorov_p_value(ks, old.rows, new.rows),
         null_p_value=null_p,
         moved=_how_a_number_moved(old, new, scorer.location(fine[1]) - scorer.location(fine[0])),
+        reshaped=f"changed shape: spread {_short(spread)} -> {_short(new.spread)}",
     )
 
 
 def _how_a_number_moved(old: Binned, new: Binned, shift: float) -> str:
     if not len(old.values) or not len(new.values):
         return "has no values on one side"
-    if abs(shift) < 0.02 and old.spread:
-        return f"changed shape: spread {_short(old.spread)} -> {_short(new.spread)}"
     medians = (old.median, new.median)
     middle, name = (medians, "median")
     if medians[0] == medians[1]:
@@ -144,6 +144,7 @@ def _measure_category(
         sampling_p_value=chi_square(old, new)[2],
         null_p_value=null_p,
         moved=_how_categories_moved(names, left, right),
+        reshaped="",
     )
 
 
@@ -178,7 +179,8 @@ def sentence(name: str, measured: Measured, aspect: str, usual: float | None, ba
     else:
         size = measured.distribution_effect
         label = "KS" if measured.kind == "number" else "share moved"
-        change = f"{name} {measured.moved}, {label} {size:.2f}"
+        how = measured.reshaped if aspect in ("scale", "shape") else measured.moved
+        change = f"{name} {how}, {label} {size:.2f}"
     if usual is None:
         return change
     return (

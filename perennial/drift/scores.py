@@ -6,7 +6,7 @@ in the reference, so a heavy tail or a wild unit doesn't dominate, and nothing i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,13 +76,18 @@ def share_score(part: float, whole: float) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NumberScorer:
-    """Reads batches of a numeric column through the reference: bounds between groups, and each group's score."""
+    """
+    Reads batches of a numeric column through the reference: bounds between groups, and each group's score.
+
+    `filled`: root of the reference's share of rows with a value, so that scores vary as if every row had one.
+    """
 
     bounds: Floats
     marks: Floats
     coarse: NDArray[np.int64]
     location_scale: float
     scale_scale: float
+    filled: float = 1.0
 
     def groups(self, binned: Binned) -> Floats:
         """Rows in each fine group."""
@@ -102,15 +107,14 @@ class NumberScorer:
         """Location, scale and shape as far as the column has them, and nulls; nan where there are no values."""
         scores: Scores = {"nulls": np.array([share_score(column.nulls, column.rows)])}
         rows = column.binned.rows
-        filled = np.sqrt(rows / column.rows) if column.rows else 0.0
         shares = self.groups(column.binned) / rows if rows else np.full(len(self.marks), np.nan)
         location = float(shares @ self.marks)
-        scores["location"] = np.array([location * filled / self.location_scale])
+        scores["location"] = np.array([location * self.filled / self.location_scale])
         if self.scale_scale:
             variance = float(shares @ self.marks**2) - location**2
             floored = np.log(np.maximum(variance, 1e-6))
-            scores["scale"] = np.array([floored * filled / self.scale_scale])
-            scores["shape"] = 2 * np.sqrt(self.coarsen(shares)) * filled
+            scores["scale"] = np.array([floored * self.filled / self.scale_scale])
+            scores["shape"] = 2 * np.sqrt(self.coarsen(shares)) * self.filled
         return scores
 
 
@@ -119,6 +123,7 @@ class CategoryScorer:
     """Reads batches of a categorical column: the categories that are followed one by one."""
 
     followed: tuple[str, ...]
+    filled: float = 1.0
 
     def groups(self, column: CategoryCounts) -> Floats:
         """Rows of each followed category, then of all others."""
@@ -130,10 +135,9 @@ class CategoryScorer:
         """Shares of categories, and nulls."""
         groups = self.groups(column)
         total = groups.sum()
-        filled = np.sqrt(total / column.rows) if column.rows else 0.0
         shares = groups / total if total else np.full(len(groups), np.nan)
         return {
-            "shares": 2 * np.sqrt(shares) * filled,
+            "shares": 2 * np.sqrt(shares) * self.filled,
             "nulls": np.array([share_score(column.nulls, column.rows)]),
         }
 
@@ -144,9 +148,10 @@ Scorer = NumberScorer | CategoryScorer
 
 def build_scorer(reference: ColumnCounts) -> Scorer:
     """The scorer that reads a column's batches through its reference."""
+    filled = float(np.sqrt(1 - reference.nulls / reference.rows)) if reference.rows else 1.0
     if isinstance(reference, CategoryCounts):
-        return _category_scorer(reference)
-    return _number_scorer(reference.binned)
+        return replace(_category_scorer(reference), filled=filled)
+    return replace(_number_scorer(reference.binned), filled=filled)
 
 
 def _category_scorer(reference: CategoryCounts, most: int = 30, least_share: float = 0.002) -> CategoryScorer:
