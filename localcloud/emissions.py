@@ -56,6 +56,4 @@ def put_log(context: Context, group: str, stream: str, lines: list[str]) -> None
             cloudwatch_logs._create_log_group(names)
         if stream not in cloudwatch_logs._log_groups[group]["streams"]:
             cloudwatch_logs._create_log_stream(names)
-        cloudwatch_logs._put_log_events(
-            {**names, "logEvents": [{"timestamp": now, "message": line} for line in lines]}
-        )
+        cloudwatch_logs._put_log_events({**names, "logEvents": [{"timestamp": now, "message": line} for line in lines]})

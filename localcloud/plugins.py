@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 
 from localcloud.context import Context
 
@@ -30,7 +29,4 @@ def install(context: Context) -> None:
         A plug-in extends something that this version of ministack has not.
     """
     for name in PLUGINS:
-        try:
-            importlib.import_module(name).install(context)
-        except (ImportError, AttributeError) as error:  # TODO: until both folders are there
-            context.log.error("%s is not installed: %s", name, error)
+        importlib.import_module(name).install(context)

@@ -176,9 +176,7 @@ def _extract_resource_arn(
 _UNKNOWN: Any = object()
 
 
-def _needed(
-    service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-) -> Any:
+def _needed(service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
     authorize = _authorizers.get(service)
     if authorize is None:
         return _UNKNOWN

@@ -20,9 +20,7 @@ def resource(context: Context) -> ResourceType:
                                                           "EventSourceArn": properties["SourceArn"]})  # fmt: skip
         return name, {"Arn": answer["ArchiveArn"], "ArchiveName": name}
 
-    def update(
-        name: str, old: dict[str, Any], new: dict[str, Any], stack: str
-    ) -> tuple[str, dict[str, Any]]:
+    def update(name: str, old: dict[str, Any], new: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
         if old.get("SourceArn") != new.get("SourceArn") or old.get("ArchiveName") != new.get("ArchiveName"):
             raise ValueError("an archive's source and name can't be changed in place: give it another logical id")
         answer = context.call("events", "UpdateArchive", {**_settings(new), "ArchiveName": name})

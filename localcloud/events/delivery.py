@@ -128,7 +128,8 @@ class Courier:
         queue = (parcel.target.get("DeadLetterConfig") or {}).get("Arn")
         if not queue:
             return
-        labels = {**parcel.labels, "TARGET_ARN": parcel.arn, "ERROR_CODE": error.code, "ERROR_MESSAGE": str(error)[:500]}
+        labels = {**parcel.labels, "TARGET_ARN": parcel.arn, "ERROR_CODE": error.code}
+        labels["ERROR_MESSAGE"] = str(error)[:500]
         labels["RETRY_ATTEMPTS"] = str(parcel.attempts - 1)
         if why:
             labels["EXHAUSTED_RETRY_CONDITION"] = why

@@ -53,7 +53,7 @@ def main():
     failure = {}
     try:
         handler = load(os.environ["_HANDLER"])
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the function's
         failure = describe_load_failure(error)
     reply(answers, failure or {"loaded": True})
     for line in calls if not failure else ():
@@ -84,11 +84,11 @@ def answer(handler, call):
         result = handler(call["event"], context)
     except SystemExit:
         raise
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the function's
         return describe(error, context.aws_request_id)
     try:
         return {"result": json.dumps(result, default=to_json)}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - an object may fail in its own ways
         message = f"Unable to marshal response: {error}"
         return failed("Runtime.MarshalError", message, [], context.aws_request_id)
 

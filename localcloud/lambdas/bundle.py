@@ -89,7 +89,8 @@ class _Distribution:
                 link.symlink_to(source)
 
     def _installed(self) -> importlib.metadata.Distribution:
-        binaries = f"the bundle's {self.name} {self.version or ''} holds binaries for another machine".replace("  ", " ")
+        which = f"{self.name} {self.version}" if self.version else self.name
+        binaries = f"the bundle's {which} holds binaries for another machine"
         system, machine = architecture.host()
         try:
             installed = importlib.metadata.distribution(self.name)

@@ -127,9 +127,7 @@ class _Executor:
             self.write_ministacks_log(function, request_id, text, *rest, **named)
             self._take_metrics(text)
 
-    def _log(
-        self, config: dict[str, Any], request_id: str, stream: str, outcome: Outcome, milliseconds: float
-    ) -> None:
+    def _log(self, config: dict[str, Any], request_id: str, stream: str, outcome: Outcome, milliseconds: float) -> None:
         version, memory = config.get("Version", "$LATEST"), config.get("MemorySize", 128)
         report = (
             f"REPORT RequestId: {request_id}\tDuration: {milliseconds:.2f} ms\tBilled Duration: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -269,10 +270,8 @@ class Worker:
 
     def _close(self, process: subprocess.Popen[bytes] | None) -> None:
         if process is not None and process.stdin:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
-            except BrokenPipeError:
-                pass
         for descriptor in (self._answers, self._logs, self._alive):
             if descriptor >= 0:
                 os.close(descriptor)

@@ -53,7 +53,8 @@ class _Executions:
         try:
             json.loads(text)
         except ValueError as error:
-            return error_response_json("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'", 400)
+            message = f"Invalid State Machine Execution Input: '{error}'"
+            return error_response_json("InvalidExecutionInput", message, 400)
         running = self._same(request.get("stateMachineArn", ""), name) if name else None
         if running is not None and running["status"] == "RUNNING" and running["input"] == text:
             return json_response({"executionArn": running["executionArn"], "startDate": running["startDate"]})
@@ -100,7 +101,7 @@ class _Executions:
         except Interrupted:
             if run.ended == "timed out":
                 self._end(execution, "TIMED_OUT", "ExecutionTimedOut", {"error": TIMEOUT, "cause": ""})
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged, and the execution fails with it
             self._log.exception("execution %s broke", execution["executionArn"])
             self._end(execution, "FAILED", "ExecutionFailed", {"error": RUNTIME, "cause": str(error)})
         finally:

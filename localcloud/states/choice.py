@@ -27,7 +27,9 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "LessThanEquals": operator.le,
     "GreaterThanEquals": operator.ge,
 }
-_OPERATOR = re.compile(r"(String|Numeric|Boolean|Timestamp)(Equals|LessThanEquals|GreaterThanEquals|LessThan|GreaterThan)(Path)?")
+_OPERATOR = re.compile(
+    r"(String|Numeric|Boolean|Timestamp)(Equals|LessThanEquals|GreaterThanEquals|LessThan|GreaterThan)(Path)?"
+)
 
 
 def choose(state: State, raw: Any, frame: Frame) -> tuple[Any, str]:

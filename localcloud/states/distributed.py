@@ -25,9 +25,8 @@ _COUNTS = ("pending", "running", "succeeded", "failed", "timedOut", "aborted", "
 def run(state: State, processor: State, value: Any, frame: Frame, scope: Scope) -> Any:
     """The child executions' outputs, or where ResultWriter put them."""
     label = state.get("Label") or uuid.uuid4().hex[:32]
-    inputs = [
-        composite.selected(state, value, dict(frame), index, item) for index, item in enumerate(_items(state, value, frame))
-    ]
+    items = _items(state, value, frame)
+    inputs = [composite.selected(state, value, dict(frame), index, item) for index, item in enumerate(items)]
     batches = _batched(state, inputs, value, frame)
     map_run = _new_map_run(scope.run, label, state, len(batches))
     scope.run.record("MapRunStarted", {"mapRunArn": map_run["mapRunArn"]})

@@ -83,7 +83,7 @@ def problem(resource: str) -> str | None:
         return None
     found = _RESOURCE.fullmatch(resource)
     if not found:
-        return f"The resource provided {resource} is not recognized. The value is not a valid resource ARN, or the resource is not available in this region."
+        return f"The resource provided {resource} is not recognized: it is not a valid resource ARN."
     pattern = found["pattern"] or ""
     if found["sdk"]:
         service = sdk.service_name(found["service"])

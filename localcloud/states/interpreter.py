@@ -73,9 +73,7 @@ def branch_frame(frame: Frame) -> Frame:
     return {**frame, "variables": copy.deepcopy(frame["variables"]), "State": dict(frame.get("State", {}))}
 
 
-def _perform(
-    state: State, value: Any, frame: Frame, scope: Scope, progress: dict[str, Any]
-) -> tuple[Any, str | None]:
+def _perform(state: State, value: Any, frame: Frame, scope: Scope, progress: dict[str, Any]) -> tuple[Any, str | None]:
     following = None if state.get("End") else state.get("Next")
     kind = state["Type"]
     if kind == "Choice":

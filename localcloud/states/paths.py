@@ -42,7 +42,7 @@ def resolve(path: str, data: Any) -> Any:
     >>> resolve("$.a.b", {"a": {}})
     Traceback (most recent call last):
     ...
-    localcloud.states.paths.PathFoundNothing: States.Runtime: The JSONPath '$.a.b' could not be found in the input '{"a": {}}'
+    localcloud.states.paths.PathFoundNothing: States.Runtime: The JSONPath '$.a.b' could not be found in ...
     """
     if not path or path == "$" or not path.startswith("$"):
         return data

@@ -95,7 +95,7 @@ class Run:
         """Add an event to the history, with its details under the name that AWS gives them: its number."""
         key = kind[0].lower() + kind[1:] + "EventDetails"
         if kind.endswith(("StateEntered", "StateExited")):
-            key = f"state{kind[-len('Entered'):] if kind.endswith('Entered') else 'Exited'}EventDetails"
+            key = f"state{kind[-len('Entered') :] if kind.endswith('Entered') else 'Exited'}EventDetails"
         with self._changed:
             event = sf._add_event(self.execution, kind, {key: dict(details)} if details else None)
             event["previousEventId"] = event["id"] - 1

@@ -72,7 +72,8 @@ def call(
     """
     described = model(service).operation_model(operation)
     try:
-        answer = context.call(service, operation, _request(parameters or {}, described.input_shape, operation), role=role)
+        request = _request(parameters or {}, described.input_shape, operation)
+        answer = context.call(service, operation, request, role=role)
     except ClientError as error:
         raise failure(error, service, described, optimised=optimised) from None
     except ParamValidationError as error:

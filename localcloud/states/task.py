@@ -16,9 +16,7 @@ from localcloud.states.integrations import Call
 from localcloud.states.run import Scope
 
 
-def perform(
-    state: State, value: Any, frame: Frame, scope: Scope, attempt: Callable[[], Any]
-) -> tuple[Any, str | None]:
+def perform(state: State, value: Any, frame: Frame, scope: Scope, attempt: Callable[[], Any]) -> tuple[Any, str | None]:
     """
     Attempt a Task, Parallel or Map as often as its Retry says: (output, next state or None).
 

@@ -87,7 +87,11 @@ class Cloud:
         """ARN of a new role with these statements."""
         name = fresh("role")
         trust = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        trusted_root = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+        trusted_root = {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+            "Action": "sts:AssumeRole",
+        }
         iam = self.client("iam")
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust, trusted_root]})
         arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
@@ -157,7 +161,9 @@ class Cloud:
     def start(self, machine: str, value: Any = None, **named: str) -> str:
         """ARN of an execution just started."""
         text = json.dumps({} if value is None else value)
-        arn: str = self.client("stepfunctions").start_execution(stateMachineArn=machine, input=text, **named)["executionArn"]
+        arn: str = self.client("stepfunctions").start_execution(stateMachineArn=machine, input=text, **named)[
+            "executionArn"
+        ]
         return arn
 
     def finish(self, arn: str) -> Execution:

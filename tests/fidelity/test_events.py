@@ -21,9 +21,9 @@ class Rule:
         self.cloud = cloud
         self.name = fresh("rule")
         self.bus = bus
-        self.arn = cloud.client("events").put_rule(
-            Name=self.name, EventPattern=json.dumps(pattern), EventBusName=bus
-        )["RuleArn"]
+        self.arn = cloud.client("events").put_rule(Name=self.name, EventPattern=json.dumps(pattern), EventBusName=bus)[
+            "RuleArn"
+        ]
 
     def to(self, **target: Any) -> None:
         self.cloud.client("events").put_targets(Rule=self.name, EventBusName=self.bus, Targets=[{"Id": "t", **target}])
@@ -53,9 +53,7 @@ def test_an_objects_event_names_its_version(cloud: Cloud) -> None:
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket=bucket)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    s3.put_bucket_notification_configuration(
-        Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}}
-    )
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}})
     rule = Rule(cloud, {"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket]}}})
     url, arn = cloud.queue()
     rule.let_in(url, arn)
@@ -154,7 +152,11 @@ def test_a_state_machine_is_started_as_the_targets_role_and_named_after_the_even
     source = fresh("source")
     rule = Rule(cloud, {"source": [source]})
     role = cloud.role(allow("states:StartExecution", resource=machine), service="events")
-    rule.to(Arn=machine, RoleArn=role, InputTransformer={"InputPathsMap": {"n": "$.detail.n"}, "InputTemplate": '{"n": <n>}'})
+    rule.to(
+        Arn=machine,
+        RoleArn=role,
+        InputTransformer={"InputPathsMap": {"n": "$.detail.n"}, "InputTemplate": '{"n": <n>}'},
+    )
     put(cloud, source, {"n": 5})
     states = cloud.client("stepfunctions")
     found = until(lambda: states.list_executions(stateMachineArn=machine)["executions"])[0]
@@ -180,7 +182,7 @@ def test_an_event_is_forwarded_to_another_bus_and_archived(cloud: Cloud) -> None
 
 
 def test_a_schedule_fires_in_scaled_time_as_its_role(cloud: Cloud) -> None:
-    """docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html, 2026-11. rate(30 minutes) is a second here."""
+    """docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html, 2026-11. Half an hour is a second."""
     machine = cloud.machine(single({"Type": "Succeed"}))
     name = fresh("schedule")
     role = cloud.role(allow("states:StartExecution", resource=machine), service="scheduler")
@@ -232,7 +234,9 @@ def test_a_rule_with_a_cron_fires_in_scaled_time(cloud: Cloud) -> None:
 
 @settings(deadline=None)
 @given(hours=st.integers(1, 1000), scale=st.floats(1, 10_000), created=st.floats(0, 2e9), later=st.floats(0, 1e7))
-def test_a_rate_is_due_after_every_moment_and_on_its_grid(hours: int, scale: float, created: float, later: float) -> None:
+def test_a_rate_is_due_after_every_moment_and_on_its_grid(
+    hours: int, scale: float, created: float, later: float
+) -> None:
     due = Due(f"rate({hours} hours)", created_at=created, scale=scale)
     following = due.after(created + later)
     assert following is not None

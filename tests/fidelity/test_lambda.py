@@ -213,7 +213,7 @@ def handler(event, context):
 
 def test_another_python_than_the_hosts_is_refused(cloud: Cloud) -> None:
     """What runs here is this interpreter; a function for another version would be tested on the wrong one."""
-    with pytest.raises(ClientError, match="its own interpreter, python3.12. Got python3.9 instead"):
+    with pytest.raises(ClientError, match=r"its own interpreter, python3\.12\. Got python3\.9 instead"):
         cloud.client("lambda").create_function(
             FunctionName=fresh("old"), Runtime="python3.9", Role=cloud.role(), Handler="index.handler",
             Code={"ZipFile": zipped(index="")},

@@ -118,7 +118,7 @@ def test_a_missing_extension_point_names_the_version_of_the_fabric() -> None:
 
 
 def test_a_scale_must_be_above_zero() -> None:
-    with pytest.raises(ValueError, match="waits must be above 0. Got 0 instead"):
+    with pytest.raises(ValueError, match=r"waits must be above 0\. Got 0 instead"):
         Scales(waits=0)
 
 

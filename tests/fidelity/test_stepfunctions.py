@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from typing import Any
@@ -35,7 +36,10 @@ def boom(cloud: Cloud) -> str:
         (task("arn:aws:states:::nothing:like"), "INVALID_RESOURCE"),
         (task("arn:aws:states:::aws-sdk:sagemaker:doesNotExist"), "has no action doesNotExist"),
         (task("arn:aws:states:::sagemaker:createEndpoint.sync"), "does not support .sync"),
-        (task("arn:aws:states:::sagemaker:createTrainingJob.waitForTaskToken", {"t.$": "$$.Task.Token"}), "not support"),
+        (
+            task("arn:aws:states:::sagemaker:createTrainingJob.waitForTaskToken", {"t.$": "$$.Task.Token"}),
+            "not support",
+        ),
         (task(INVOKE + ".waitForTaskToken", {"FunctionName": "f"}), "must pass the token"),
         (single({"Type": "Pass"}), "Exactly one of the fields 'Next' and 'End'"),
         (single({"Type": "Wait", "Seconds": 1, "Timestamp": "x", "End": True}), "Exactly one of Seconds"),
@@ -63,7 +67,9 @@ def test_a_definition_can_be_validated_without_being_created(cloud: Cloud) -> No
 def test_a_functions_error_is_caught_by_its_class(cloud: Cloud, boom: str) -> None:
     """concepts-error-handling.html, 2026-11. With ministack 1.5.33 Catch by class never matches."""
     caught = cloud.run(
-        task(INVOKE, {"FunctionName": boom}, Catch=[{"ErrorEquals": ["Boom"], "ResultPath": "$.error", "Next": "Caught"}]),
+        task(
+            INVOKE, {"FunctionName": boom}, Catch=[{"ErrorEquals": ["Boom"], "ResultPath": "$.error", "Next": "Caught"}]
+        ),
         {"kept": 1},
     )
     assert caught.status == "SUCCEEDED"
@@ -146,7 +152,11 @@ def test_choice_rules(cloud: Cloud, rule: dict[str, Any], value: Any, matches: b
 
 def test_a_choice_on_a_variable_that_is_not_there_fails(cloud: Cloud) -> None:
     """state-choice.html, 2026-11: only IsPresent may look at an absent variable."""
-    choice = {"Type": "Choice", "Choices": [{"Variable": "$.a", "NumericEquals": 1, "Next": "Caught"}], "Default": "Caught"}
+    choice = {
+        "Type": "Choice",
+        "Choices": [{"Variable": "$.a", "NumericEquals": 1, "Next": "Caught"}],
+        "Default": "Caught",
+    }
     states = {"Only": choice, "Caught": {"Type": "Succeed"}}
     assert cloud.run({"StartAt": "Only", "States": states}).error == "States.Runtime"
 
@@ -176,7 +186,7 @@ def test_a_task_without_a_heartbeat_times_out_and_one_with_goes_on(cloud: Cloud,
     alone = cloud.start(machine)
     token = json.loads(cloud.receive(url)["Body"])["token"]
     assert cloud.finish(alone).error == "States.HeartbeatTimeout"
-    with pytest.raises(ClientError, match="Task token not found|Task Timed Out"):
+    with pytest.raises(ClientError, match=r"Task token not found|Task Timed Out"):
         cloud.client("stepfunctions").send_task_success(taskToken=token, output="{}")
     kept = cloud.start(machine)
     token = json.loads(cloud.receive(url)["Body"])["token"]
@@ -197,18 +207,27 @@ def handler(event, context):
     boto3.client("stepfunctions").send_task_failure(taskToken=event["token"], error="Denied", cause="by a person")
 """
     ended = cloud.run(
-        task(INVOKE + ".waitForTaskToken", {"FunctionName": cloud.function(code), "Payload": {"token.$": "$$.Task.Token"}})
+        task(
+            INVOKE + ".waitForTaskToken",
+            {"FunctionName": cloud.function(code), "Payload": {"token.$": "$$.Task.Token"}},
+        )
     )
     assert (ended.error, ended.cause) == ("Denied", "by a person")
 
 
 def test_retries_wait_as_long_as_they_say_and_no_longer_than_the_maximum(cloud: Cloud, boom: str) -> None:
     """concepts-error-handling.html, 2026-11: MaxDelaySeconds, JitterStrategy. ministack 1.5.33 ignores both."""
-    retry = {"ErrorEquals": ["Boom"], "IntervalSeconds": 30, "BackoffRate": 100, "MaxDelaySeconds": 30, "MaxAttempts": 2}
+    retry = {
+        "ErrorEquals": ["Boom"],
+        "IntervalSeconds": 30,
+        "BackoffRate": 100,
+        "MaxDelaySeconds": 30,
+        "MaxAttempts": 2,
+    }
     ended = cloud.run(task(INVOKE, {"FunctionName": boom}, Retry=[retry]))
     stamps = [event["timestamp"].timestamp() for event in ended.events if event["type"] == "TaskScheduled"]
     assert len(stamps) == 3
-    assert all(0.5 <= later - earlier < 5 for earlier, later in zip(stamps, stamps[1:], strict=False))
+    assert all(0.5 <= later - earlier < 5 for earlier, later in itertools.pairwise(stamps))
 
 
 def test_a_payload_over_the_limit_fails_and_states_all_does_not_catch_it(cloud: Cloud) -> None:
@@ -270,9 +289,20 @@ def test_jsonata_parallel_map_and_variables(cloud: Cloud) -> None:
     ]
     states = {
         "Set": {"Type": "Pass", "Assign": {"factor": 2}, "Next": "Each"},
-        "Each": {"Type": "Map", "Items": "{% [1, 2, 3] %}", "ItemProcessor": double, "Assign": {"all": "{% $states.result %}"}, "Next": "Both"},
-        "Both": {"Type": "Parallel", "Branches": inner, "Output": "{% {'all': $all, 'factor': $factor} %}", "End": True},
-    }  # fmt: skip
+        "Each": {
+            "Type": "Map",
+            "Items": "{% [1, 2, 3] %}",
+            "ItemProcessor": double,
+            "Assign": {"all": "{% $states.result %}"},
+            "Next": "Both",
+        },
+        "Both": {
+            "Type": "Parallel",
+            "Branches": inner,
+            "Output": "{% {'all': $all, 'factor': $factor} %}",
+            "End": True,
+        },
+    }
     ran = cloud.run({"QueryLanguage": "JSONata", "StartAt": "Set", "States": states})
     assert ran.output == {"all": [2, 4, 6], "factor": 2}
 
@@ -299,7 +329,7 @@ def test_a_child_execution_is_waited_for_and_its_failure_is_a_failed_task(cloud:
 
 
 def test_a_distributed_map_batches_items_and_writes_results(cloud: Cloud) -> None:
-    """state-map-distributed.html, 2026-11: ItemReader, ItemBatcher, ResultWriter; ministack 1.5.33 has only the first."""
+    """state-map-distributed.html, 2026-11: ItemReader, ItemBatcher, ResultWriter; ministack 1.5.33: the first only."""
     bucket = fresh("bucket")
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket=bucket)
@@ -326,7 +356,9 @@ def test_a_distributed_map_batches_items_and_writes_results(cloud: Cloud) -> Non
     ran = cloud.run(single(state))
     place = ran.output["ResultWriterDetails"]
     manifest = json.loads(s3.get_object(Bucket=bucket, Key=place["Key"])["Body"].read())
-    results = json.loads(s3.get_object(Bucket=bucket, Key=manifest["ResultFiles"]["SUCCEEDED"][0]["Key"])["Body"].read())
+    results = json.loads(
+        s3.get_object(Bucket=bucket, Key=manifest["ResultFiles"]["SUCCEEDED"][0]["Key"])["Body"].read()
+    )
     outputs = [json.loads(result["Output"]) for result in results]
     assert [len(output["Items"]) for output in outputs] == [2, 2, 1]
     assert outputs[0]["BatchInput"] == {"why": "x"}
