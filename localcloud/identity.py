@@ -6,7 +6,7 @@ from localcloud.context import Credentials
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-ROOT = Credentials(access_key="localcloud", secret_key="localcloud")  # noqa: S106 - known to everybody on purpose
+ROOT = Credentials(access_key="localcloud", secret_key="localcloud")
 
 
 def environment(endpoint_url: str) -> dict[str, str]:
