@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
@@ -172,32 +172,17 @@ def freeze(
         Too few mature batches or rows; says how many there are and how many are needed.
     """
     cutoff = label_cutoff(as_of, label_policy)
-    known = _known(batches)
-    mature = [batch for batch in known if batch.last_event_at <= cutoff]
-    reasons = [f"{len(mature)} of {len(known)} batches have all events up to {cutoff.isoformat()}, the label cut-off"]
-    anchor = [batch for batch in mature if _lot(batch.batch_id, "anchor") < policy.anchor_share]
-    golden = {batch.batch_id for batch in anchor}
-    usable = [batch for batch in mature if batch.batch_id not in golden]
-    chosen = _choose(usable, policy, cutoff, reasons)
-    chosen = _cap_sources(chosen, policy.max_source_share, reasons)
     frozen_labels = _labels_until(labels, as_of)
+    reasons: list[str] = []
+    anchor, chosen = _choose(_known(batches), policy, cutoff, reasons)
     _require_enough(chosen, frozen_labels, policy, label_policy, reasons)
     train, holdout = _split(chosen, policy, champion_batches)
     train = _cap_sources(train, policy.max_source_share, reasons)
     if not train:
         raise DatasetTooSmall(f"a dataset must have batches to train on. Got none instead ({'; '.join(reasons)}).")
-    identity = {
-        "loop": loop,
-        "mode": policy.mode,
-        "seed": policy.seed,
-        "label_cutoff_at": cutoff,
-        "train": [batch.batch_id for batch in train],
-        "holdout": [batch.batch_id for batch in holdout],
-        "anchor": [batch.batch_id for batch in anchor],
-        "labels": [entry.labels_id for entry in frozen_labels],
-    }
+    parts = {"train": tuple(train), "holdout": tuple(holdout), "anchor": tuple(anchor)}
     return DatasetVersion(
-        dataset_id=digest(identity)[:40],
+        dataset_id=_identity(loop, policy, cutoff, parts, frozen_labels),
         run_id=run_id,
         loop=loop,
         loop_digest=loop_digest,
@@ -205,13 +190,44 @@ def freeze(
         label_cutoff_at=cutoff,
         mode=policy.mode,
         seed=policy.seed,
-        train=tuple(train),
-        holdout=tuple(holdout),
-        anchor=tuple(anchor),
+        **parts,
         labels=frozen_labels,
         champion_version=champion_version,
         reasons=tuple(reasons),
     )
+
+
+def _identity(
+    loop: str,
+    policy: TrainingPolicy,
+    cutoff: datetime,
+    parts: Mapping[str, Sequence[BatchEntry]],
+    labels: Sequence[LabelsEntry],
+) -> str:
+    """The hash of all that decides which rows and labels are read: neither the run nor the moment is part of it."""
+    content = {
+        "loop": loop,
+        "mode": policy.mode,
+        "seed": policy.seed,
+        "label_cutoff_at": cutoff,
+        "labels": [entry.labels_id for entry in labels],
+        **{name: [batch.batch_id for batch in part] for name, part in parts.items()},
+    }
+    return digest(content)[:40]
+
+
+def _choose(
+    known: Sequence[BatchEntry], policy: TrainingPolicy, cutoff: datetime, reasons: list[str]
+) -> tuple[list[BatchEntry], list[BatchEntry]]:
+    """The anchor, and what the rest of history is learnt from or judged on."""
+    mature = [batch for batch in known if batch.last_event_at <= cutoff]
+    reasons.append(
+        f"{len(mature)} of {len(known)} batches have all events up to {cutoff.isoformat()}, the label cut-off"
+    )
+    anchor = [batch for batch in mature if _lot(batch.batch_id, "anchor") < policy.anchor_share]
+    golden = {batch.batch_id for batch in anchor}
+    usable = [batch for batch in mature if batch.batch_id not in golden]
+    return anchor, _cap_sources(_of_mode(usable, policy, cutoff, reasons), policy.max_source_share, reasons)
 
 
 def _known(batches: Iterable[BatchEntry]) -> list[BatchEntry]:
@@ -228,7 +244,7 @@ def _labels_until(labels: Iterable[LabelsEntry], as_of: datetime) -> tuple[Label
     return tuple(unique[labels_id] for labels_id in sorted(unique))
 
 
-def _choose(
+def _of_mode(
     usable: Sequence[BatchEntry], policy: TrainingPolicy, cutoff: datetime, reasons: list[str]
 ) -> list[BatchEntry]:
     if policy.mode == "full" or policy.window_seconds is None:

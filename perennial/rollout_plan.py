@@ -174,20 +174,7 @@ def plan(
     variants = [_variant(challenger_slot, model_name, 0.0 if champion is not None else 1.0, policy)]
     if champion is not None and champion_slot is not None:
         variants.insert(0, _variant(champion_slot, champion.model_name, 1.0, policy))
-    container = {
-        "Image": image_uri,
-        "ModelDataUrl": model_data_url,
-        "Environment": {
-            "SAGEMAKER_PROGRAM": "inference.py",
-            "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-            # The container runs `pip install .` at start; without a package index that needs both.
-            "PIP_NO_BUILD_ISOLATION": "0",
-            "PIP_NO_INDEX": "1",
-            "MODEL_VERSION": model_version,
-            "ARTIFACT_DIGEST": artifact_digest,
-            **(environment or {}),
-        },
-    }
+    container = _container(image_uri, model_data_url, model_version, artifact_digest, environment or {})
     return RolloutPlan(
         rollout_id=rollout_id,
         fencing_token=fencing_token,
@@ -208,6 +195,25 @@ def plan(
         keep_previous=policy.keep_previous,
         tags=[{"Key": key, "Value": value} for key, value in sorted((tags or {}).items())],
     )
+
+
+def _container(
+    image_uri: str, model_data_url: str, model_version: str, artifact_digest: str, environment: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "Image": image_uri,
+        "ModelDataUrl": model_data_url,
+        "Environment": {
+            "SAGEMAKER_PROGRAM": "inference.py",
+            "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+            # The container runs `pip install .` at start; without a package index that needs both.
+            "PIP_NO_BUILD_ISOLATION": "0",
+            "PIP_NO_INDEX": "1",
+            "MODEL_VERSION": model_version,
+            "ARTIFACT_DIGEST": artifact_digest,
+            **environment,
+        },
+    }
 
 
 def _variant(slot: Slot, model_name: str, weight: float, policy: RolloutPolicy) -> dict[str, Any]:

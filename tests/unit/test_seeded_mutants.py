@@ -58,9 +58,9 @@ class Mutant:
 MUTANTS = [
     Mutant("P3 P11", "dataset", "return sorted(unique.values(), key=_order)", "return list(unique.values())[::-1]",
            test_dataset, "test_the_newest_batches_judge"),
-    Mutant("P11", "dataset", '"labels": [entry.labels_id for entry in frozen_labels],', "",
+    Mutant("P11", "dataset", '"labels": [entry.labels_id for entry in labels],', "",
            test_dataset, "test_another_label_file_is_another_version"),
-    Mutant("P19", "dataset", "if batch.last_event_at <= cutoff]", "if batch.first_event_at <= as_of]",
+    Mutant("P19", "dataset", "if batch.last_event_at <= cutoff]", "]",
            test_dataset, "test_no_batch_reaches_beyond_the_label_cut_off"),
     Mutant("P19", "dataset", "if entry.as_of is None or entry.as_of <= as_of", "if True",
            test_dataset, "test_what_lands_after_as_of_changes_nothing"),
