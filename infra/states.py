@@ -49,9 +49,13 @@ def retry(errors: Sequence[str], *, seconds: int = 2, attempts: int = 6, most_se
     }
 
 
+# The CDK drops nulls from a definition, so `"ResultPath": null` would become "the result replaces the state's input".
+UNUSED = "$.unused"
+
+
 def caught(next_state: str, *errors: str, into: str | None = "$.error") -> State:
     """One catcher: all errors, if none is named."""
-    return {"ErrorEquals": list(errors) or ["States.ALL"], "Next": next_state, "ResultPath": into}
+    return {"ErrorEquals": list(errors) or ["States.ALL"], "Next": next_state, "ResultPath": into or UNUSED}
 
 
 def task(
@@ -71,7 +75,7 @@ def task(
         state["Parameters"] = dict(parameters)
     if selector is not None:
         state["ResultSelector"] = dict(selector)
-    state["ResultPath"] = result
+    state["ResultPath"] = result or UNUSED
     state["Retry"] = list(retries)
     state["Catch"] = list(catches)
     state |= {"Next": next_state} if next_state else {"End": True}
