@@ -63,8 +63,8 @@ class Binned:
         """Standard deviation of the binned values; 0 when there is none."""
         if not len(self.values):
             return 0.0
-        mean = np.average(self.values, weights=self.counts)
-        return float(np.sqrt(np.average((self.values - mean) ** 2, weights=self.counts)))
+        centred = self.values - self.values @ self.counts / self.rows
+        return float(np.sqrt(centred**2 @ self.counts / self.rows))
 
 
 def _aligned(reference: Binned, current: Binned) -> tuple[Floats, Floats, Floats]:

@@ -34,7 +34,7 @@ SEASON_SHARES = (0.0, 0.3, 0.6, 0.85, 0.95)
 NOISE_SHARES = (0.0, 0.1, 0.3, 0.6, 0.9)
 NOTHING = 1e-12
 """A column whose scores vary less than this doesn't vary."""
-TAILS = ((math.inf, 0.7), (30.0, 0.06), (15.0, 0.06), (10.0, 0.06), (7.0, 0.06), (5.0, 0.03), (4.0, 0.03))
+TAILS = ((math.inf, 0.7), (15.0, 0.12), (7.0, 0.12), (4.0, 0.06))
 """Degrees of freedom that batch effects may have, and how likely each is before anything is seen."""
 PRUDENCE = 0.5
 """Standard errors by which the estimate of how much columns differ is raised."""

@@ -169,14 +169,17 @@ def _calibrated_evidence(
         if first not in predictors:
             predictors[first] = _predictor(calibration, windows[first:])
         columns = [calibration.columns[name] for name in tested]
-        p_values = predictors[first].step_p_values(
+        tested_steps = [step for step in STEPS if step <= len(windows) - first]
+        p_values, sizes = predictors[first].steps(
             fitted=[column.fitted[aspect] for column in columns],
             reference=[column.series[aspect] for column in columns],
             windows=[np.array([window.scores[name][aspect] for window in windows[first:]]) for name in tested],
+            tested=tested_steps,
         )
-        for name, row in zip(tested, p_values, strict=True):
-            weighted = float(np.min(row / (share * _step_shares(len(row)))))
-            found[name].append(_Evidence(min(weighted, 1.0), aspect, 1 + int(np.argmin(row))))
+        budget = share * _step_shares(len(tested_steps))
+        for name, row, size in zip(tested, p_values, sizes, strict=True):
+            smallest = min(float(np.min(row / budget)), 1.0)
+            found[name].append(_Evidence(smallest, aspect, 1 + int(np.argmax(size))))
     return {name: _strongest(found[name], measured[name]) for name in names}
 
 
@@ -221,12 +224,10 @@ def _predictor(calibration: Calibration, windows: Sequence[WindowEvidence]) -> P
 
 
 def _step_shares(count: int) -> Floats:
-    """Share of a column's budget for a change in the last 1, 2, ... windows: only `STEPS` of them are tested."""
-    shares = np.full(count, 1e-300)
-    earlier = [step for step in STEPS if 1 < step <= count]
-    shares[0] = THIS_WINDOW_SHARE if earlier else 1.0
-    shares[np.array(earlier, int) - 1] = (1 - THIS_WINDOW_SHARE) / max(len(earlier), 1)
-    return shares
+    """Share of a column's budget for a change in this window, and for those that began earlier."""
+    if count == 1:
+        return np.ones(1)
+    return np.array([THIS_WINDOW_SHARE] + [(1 - THIS_WINDOW_SHARE) / (count - 1)] * (count - 1))
 
 
 def _uncalibrated_evidence(

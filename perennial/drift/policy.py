@@ -34,7 +34,7 @@ class DriftPolicy(BaseModel):
     alarm_fdr: Share = Field(0.05, description="a check raises a false alarm at most this often, whatever the budget")
     warn_fdr: Share = Field(0.1, description="share of false names among the columns named in an alarm or a warning")
     min_effect: float = Field(0.02, ge=0, le=1, description="smaller changes (KS, or share of rows) never count")
-    min_rows: int = Field(200, ge=1, description="a window with fewer rows is inconclusive")
+    min_rows: int = Field(100, ge=1, description="a window with fewer rows is inconclusive")
     min_reference_batches: int = Field(20, ge=3, description="fewer batches can't calibrate the thresholds")
     confirm: int = Field(1, ge=1, description="consecutive windows that must raise the alarm")
     window_batches: int = Field(1, ge=1, description="batches that are merged into a window")

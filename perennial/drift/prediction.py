@@ -31,45 +31,51 @@ class Predictor:
         self._geometry = Geometry([*spans, *window_spans], usual_rows(spans))
         self._cache: dict[tuple[float, float, float], tuple[Floats, Floats]] = {}
 
-    def step_p_values(
-        self, fitted: Sequence[FittedSeries], reference: Sequence[Floats], windows: Sequence[Floats]
-    ) -> Floats:
+    def steps(
+        self,
+        fitted: Sequence[FittedSeries],
+        reference: Sequence[Floats],
+        windows: Sequence[Floats],
+        tested: Sequence[int],
+    ) -> tuple[Floats, Floats]:
         """
-        How surprising a step over the last 1, 2, ... windows would be if nothing had drifted.
+        How surprising a step over the last few windows would be if nothing had drifted.
 
         Parameters
         ----------
         reference, windows
             Scores of the reference's batches and of the windows since, oldest first; one array per column.
+        tested
+            How many of the last windows the step covers: one test for each.
 
         Returns
         -------
-        p-values, columns x steps.
+        p-values, columns x tested; and squared steps in units of their variance, over the last 1, 2, ... windows.
         """
         tests: list[tuple[int, float, float, float]] = []
         squares: list[Floats] = []
+        sizes = np.zeros((len(fitted), self._windows))
+        places = np.array(tested) - 1
         for key, members in _users(fitted).items():
             weights, contrasts = self._prediction(key)
             for column, structure in members:
                 moved = contrasts @ (windows[column] - weights @ reference[column])
                 size = np.einsum("ij,ij->i", moved, moved) / (moved.shape[1] * structure.variance)
+                sizes[column] += structure.weight * size
                 for tail, likely in fitted[column].tails:
                     scale, df = heavy_tailed(structure.df, tail)
-                    squares.append(size * scale)
+                    squares.append(size[places] * scale)
                     tests.append((column, structure.weight * likely, fitted[column].dimensions, df))
-        p_values = np.zeros((len(fitted), self._windows))
-        if tests:
-            columns, weight, dimensions, df = np.array(tests).T[:, :, None]
-            tails = weight * f_sf(np.array(squares), dimensions, df)
-            np.add.at(p_values, columns[:, 0].astype(int), tails)
-        return np.minimum(p_values, 1.0)
+        p_values = np.zeros((len(fitted), len(tested)))
+        columns, weight, dimensions, df = np.array(tests).T[:, :, None]
+        np.add.at(p_values, columns[:, 0].astype(int), weight * f_sf(np.array(squares), dimensions, df))
+        return np.minimum(p_values, 1.0), sizes
 
     def _prediction(self, key: tuple[float, float, float]) -> tuple[Floats, Floats]:
         """Weights on the reference that predict the windows, the mean unknown, and the contrast of each step."""
         if key not in self._cache:
             weights, error = _predict(self._geometry.covariance(*key), self._known)
-            steps = range(1, self._windows + 1)
-            self._cache[key] = weights, np.array([_step_contrast(error, step, self._placed) for step in steps])
+            self._cache[key] = weights, _step_contrasts(error, self._placed)
         return self._cache[key]
 
 
@@ -96,9 +102,12 @@ def _predict(covariance: Floats, known: int) -> tuple[Floats, Floats]:
     return weights_with_mean, (error + error.T) / 2
 
 
-def _step_contrast(error: Floats, step: int, placed: bool) -> Floats:
-    """Weights on the windows' residuals that estimate a step over the last of them, in units of its deviation."""
-    shape = np.zeros(len(error))
-    shape[-step:] = 1
-    weights = np.linalg.solve(error + 1e-12 * np.eye(len(error)), shape) if placed else shape
-    return np.asarray(weights / np.sqrt(weights @ error @ weights))
+def _step_contrasts(error: Floats, placed: bool) -> Floats:
+    """
+    Weights on the windows' residuals that estimate a step over the last 1, 2, ..., in units of its deviation.
+
+    By generalised least squares where earlier windows may predict later ones, else by the plain mean.
+    """
+    shapes = np.tri(len(error))[:, ::-1]
+    weights = shapes @ np.linalg.inv(error + 1e-12 * np.eye(len(error))) if placed else shapes
+    return np.asarray(weights / np.sqrt(np.einsum("ij,jk,ik->i", weights, error, weights))[:, None])

@@ -177,7 +177,7 @@ def test_confirmation_waits_for_consecutive_windows() -> None:
 def test_a_window_of_too_few_rows_is_inconclusive() -> None:
     report = checked(make_batch(seed=14, temp=3.0, rows=50))
     assert report.verdict == "inconclusive"
-    assert report.reasons == ("the window must have at least 200 rows. Got 50 instead",)
+    assert report.reasons == ("the window must have at least 100 rows. Got 50 instead",)
 
 
 def test_too_few_reference_batches_are_said_and_only_large_changes_count() -> None:

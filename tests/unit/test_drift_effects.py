@@ -120,7 +120,8 @@ def p_values(fit: FittedSeries, windows: list[float], *, placed: bool = True, ga
     spans = make_spans(batches=20)
     after = make_spans(batches=len(windows), first=20 + gap)
     predictor = Predictor(spans, after, placed=placed)
-    return predictor.step_p_values([fit], [np.zeros((20, 1))], [np.array(windows)[:, None]])[0]
+    steps = range(1, len(windows) + 1)
+    return predictor.steps([fit], [np.zeros((20, 1))], [np.array(windows)[:, None]], steps)[0][0]
 
 
 def test_the_p_value_is_that_of_a_prediction_with_an_unknown_mean() -> None:
