@@ -17,6 +17,8 @@ PERIOD = cdk.Duration.minutes(1)
 # Two of three minutes: one bad minute isn't a trend, two are.
 BREACHES, WINDOWS = 2, 3
 MICROSECONDS = 1000
+# Fewer requests have a slowest one, but no 99th percentile.
+P99_INVOCATIONS = 100
 
 
 def variant_metric(
@@ -83,13 +85,38 @@ class Guardrails(Construct):
         )
 
     def _latency(self, slot: str) -> tuple[cloudwatch.Alarm, ...]:
-        """p99 of the model's own time, where the policy bounds it in milliseconds."""
-        limit = self.foundation.loop.rollout.fast.max_latency_ms
-        if limit is None:
-            return ()
-        metric = variant_metric(self.foundation, slot, "ModelLatency", "p99")
-        description = f"One in a hundred requests to variant {slot} takes longer than {limit:g} ms"
-        return (self._alarm(f"{slot.title()}Latency", metric, limit * MICROSECONDS, description),)
+        """p99 of the model's own time: bounded in milliseconds, or by the other slot's, as the policy says."""
+        fast = self.foundation.loop.rollout.fast
+        (other,) = (one for one in SLOTS if one != slot)
+        alarms = []
+        if fast.max_latency_ms is not None:
+            limit = fast.max_latency_ms * MICROSECONDS
+            described = f"One in a hundred requests to variant {slot} takes longer than {fast.max_latency_ms:g} ms"
+            alarms.append(self._slow(f"{slot.title()}Latency", slot, "mine", described, limit=limit))
+        if fast.max_latency_ratio is not None:
+            described = f"p99 of variant {slot} is more than {fast.max_latency_ratio:g} times that of {other}"
+            ratio = f"IF(mine > {fast.latency_floor_ms * MICROSECONDS:g}, mine / theirs, 0)"
+            alarms.append(
+                self._slow(f"{slot.title()}Slower", slot, ratio, described, limit=fast.max_latency_ratio, other=other)
+            )
+        return tuple(alarms)
+
+    def _slow(
+        self, name: str, slot: str, expression: str, described: str, *, limit: float, other: str | None = None
+    ) -> cloudwatch.Alarm:
+        metrics = {
+            "mine": variant_metric(self.foundation, slot, "ModelLatency", "p99"),
+            "invocations": variant_metric(self.foundation, slot, "Invocations", "Sum"),
+        }
+        if other:
+            metrics["theirs"] = variant_metric(self.foundation, other, "ModelLatency", "p99")
+        enough = cloudwatch.MathExpression(
+            expression=f"IF(invocations >= {P99_INVOCATIONS}, {expression}, 0)",
+            using_metrics=metrics,
+            period=PERIOD,
+            label=described,
+        )
+        return self._alarm(name, enough, limit, described)
 
     def _alarm(self, name: str, metric: cloudwatch.IMetric, threshold: float, description: str) -> cloudwatch.Alarm:
         return cloudwatch.Alarm(

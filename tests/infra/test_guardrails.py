@@ -11,17 +11,6 @@ from tests.infra.conftest import Assembly
 from tests.infra.definitions import resolved
 
 
-def metrics_of(alarm: dict[str, Any]) -> list[dict[str, Any]]:
-    properties = alarm["Properties"]
-    if "Metrics" in properties:
-        return [
-            {**query["MetricStat"]["Metric"], "Period": query["MetricStat"]["Period"]}
-            for query in properties["Metrics"]
-            if "MetricStat" in query
-        ]
-    return [{key: properties[key] for key in ("Namespace", "MetricName", "Dimensions", "Period")}]
-
-
 def guardrails(assembly: Assembly) -> dict[str, dict[str, Any]]:
     return {name: alarm for part, name, alarm in assembly.resources("AWS::CloudWatch::Alarm") if part == "Serving"}
 
@@ -35,14 +24,20 @@ def test_slots_are_those_that_rollouts_plan():
 def test_p28_the_dimensions_of_a_slots_alarms_are_the_endpoints_and_the_slots(assembly: Assembly):
     endpoint = keys.endpoint_name("bikeshare")
     alarms = guardrails(assembly)
-    assert {f"Guardrails{slot.title()}Errors" for slot in SLOTS} <= {name[:-8] for name in alarms}
+    wanted = {f"Guardrails{slot.title()}{kind}" for slot in SLOTS for kind in ("Errors", "Slower")}
+    assert {name[:-8] for name in alarms} == wanted
     for name, alarm in alarms.items():
         slot = next(slot for slot in SLOTS if slot.title() in name)
-        for metric in metrics_of(alarm):
+        for query in alarm["Properties"]["Metrics"]:
+            if "MetricStat" not in query:
+                continue
+            metric = query["MetricStat"]["Metric"]
             dimensions = {one["Name"]: one["Value"] for one in metric["Dimensions"]}
-            assert {"EndpointName": endpoint, "VariantName": slot} == dimensions, name
+            # A slot is slow in comparison: "theirs" is the other slot's.
+            (watched,) = (one for one in SLOTS if (one == slot) == (query["Id"] != "theirs"))
+            assert dimensions == {"EndpointName": endpoint, "VariantName": watched}, name
             assert metric["Namespace"] == "AWS/SageMaker", name
-            assert metric["Period"] == 60, name
+            assert query["MetricStat"]["Period"] == 60, name
 
 
 def test_p28_silence_is_no_breach_and_few_requests_are_no_share(assembly: Assembly):
@@ -50,9 +45,8 @@ def test_p28_silence_is_no_breach_and_few_requests_are_no_share(assembly: Assemb
         properties = alarm["Properties"]
         assert properties["TreatMissingData"] == "notBreaching", name
         assert (properties["EvaluationPeriods"], properties["DatapointsToAlarm"]) == (3, 2), name
-        if "Errors" in name:
-            (expression,) = [query["Expression"] for query in properties["Metrics"] if "Expression" in query]
-            assert expression.startswith("IF(invocations >= "), name
+        (expression,) = [query["Expression"] for query in properties["Metrics"] if "Expression" in query]
+        assert expression.startswith("IF(invocations >= "), name
 
 
 def test_the_outputs_name_the_endpoint_that_the_alarms_watch(assembly: Assembly):
