@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 __all__ = ["Lake", "ObjectGone", "ObjectHead"]
 
 _CHUNK_BYTES = 1024 * 1024
+_ONE_PART_BYTES = 16 * 1024 * 1024
 _GONE = {
     "404": "missing",
     "NoSuchKey": "missing",
@@ -113,8 +114,12 @@ class Lake:
         self.put(key, text.encode(), content_type="application/json")
 
     def put_file(self, key: str, path: Path) -> None:
-        """Uploads a file, in parts where it is large."""
-        self.s3.upload_file(str(path), self.bucket, key)
+        """Uploads a file; in parts, by several threads, where it is large."""
+        if path.stat().st_size <= _ONE_PART_BYTES:
+            with path.open("rb") as file:
+                self.s3.put_object(Bucket=self.bucket, Key=key, Body=file)
+        else:
+            self.s3.upload_file(str(path), self.bucket, key)
 
     def put_new(self, key: str, data: bytes, *, content_type: str = "application/json") -> bool:
         """
@@ -130,10 +135,6 @@ class Lake:
                 raise
             return self.get(key) == data
         return True
-
-    def copy_in(self, source: Lake, key: str, *, version_id: str, to_key: str) -> None:
-        """Copies an object version of another bucket into this one, in parts where it is large."""
-        self.s3.copy({"Bucket": source.bucket, "Key": key, "VersionId": version_id}, self.bucket, to_key)
 
     def _stream(
         self, key: str, file: IO[bytes] | None, *, version_id: str | None = None, max_bytes: int | None = None

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -141,16 +141,19 @@ class World:
     def announced(self) -> list[Event]:
         """Every event that reached the bus since the last look, repetitions included."""
         found: list[Event] = []
+        sqs = self._sqs
         while True:
-            got = self.clients.client("sqs").receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
+            got = sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
             if not got.get("Messages"):
                 return sorted(found, key=lambda event: (event.at, event.detail_type))
             for message in got["Messages"]:
                 body = json.loads(message["Body"])
                 found.append(parse(body["detail-type"], body["detail"]))
-                self.clients.client("sqs").delete_message(
-                    QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"]
-                )
+                sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+
+    @cached_property
+    def _sqs(self) -> Any:
+        return self.clients.client("sqs")
 
     def items(self) -> dict[tuple[str, str], dict[str, Any]]:
         """The whole catalog, without the marks that writers leave for themselves."""

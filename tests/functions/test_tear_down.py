@@ -1,0 +1,160 @@
+"""tear_down: nothing of the loop is left, CloudFormation always gets its answer, and others' things stay."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from functions import tear_down
+from perennial.aws.endpoint import LOOP_TAG
+from tests.functions.sagemaker_fake import FakeEndpoint
+from tests.functions.world import AUDIT, ENDPOINT, GROUP, LAKE, LANDING, World, load_event
+
+BUCKETS = (LANDING, LAKE, AUDIT)
+
+
+class Inbox:
+    """CloudFormation's presigned address: keeps what is PUT there."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        inbox = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_PUT(self) -> None:
+                assert not self.headers["Content-Type"]
+                inbox.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Silent."""
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/response"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    inbox = Inbox()
+    yield inbox
+    inbox.server.shutdown()
+    inbox.server.server_close()
+
+
+def delete(world: World, inbox: Inbox, **changes: Any) -> Any:
+    event = load_event("cloudformation_delete") | {"ResponseURL": inbox.url, **changes.pop("event", {})}
+    return world.run(tear_down, event, **{"bucket_names": BUCKETS, "endpoint_name": ENDPOINT, **changes})
+
+
+def fill(world: World) -> None:
+    """Objects with versions, a delete marker, an unfinished upload and a locked ledger entry."""
+    s3 = world.clients.s3
+    for number in range(3):
+        s3.put_object(Bucket=LANDING, Key="batches/same.csv", Body=str(number).encode())
+    s3.delete_object(Bucket=LANDING, Key="batches/same.csv")
+    s3.create_multipart_upload(Bucket=LANDING, Key="unfinished")
+    s3.put_object_lock_configuration(
+        Bucket=AUDIT,
+        ObjectLockConfiguration={
+            "ObjectLockEnabled": "Enabled",
+            "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 30}},
+        },
+    )
+    s3.put_object(Bucket=AUDIT, Key="ledger/000000000000.json", Body=b"{}")
+
+
+def test_deleting_the_stack_leaves_nothing_of_the_loop(world: World, inbox: Inbox) -> None:
+    fill(world)
+    fake = world.sagemaker
+    fake.endpoints[ENDPOINT] = FakeEndpoint("demo-v1", {"blue": 1.0})
+    fake.configs = {"demo-v1": {LOOP_TAG: "demo"}, "demo-v1-r": {LOOP_TAG: "demo"}}
+    fake.models = {"demo-v1": {LOOP_TAG: "demo"}}
+    fake.packages = {f"arn:aws:sagemaker:us-east-1:123456789012:model-package/{GROUP}/1": {}}
+
+    answer = delete(world, inbox)
+
+    assert answer["status"] == "SUCCESS"
+    assert (fake.endpoints, fake.configs, fake.models, fake.packages) == ({}, {}, {}, {})
+    for bucket in BUCKETS:
+        left = world.clients.s3.list_object_versions(Bucket=bucket)
+        assert not left.get("Versions") and not left.get("DeleteMarkers")
+        assert not world.clients.s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
+    [told] = inbox.got
+    sent = load_event("cloudformation_delete")
+    assert ("SUCCESS", sent["PhysicalResourceId"]) == (told["Status"], told["PhysicalResourceId"])
+    assert (sent["StackId"], sent["RequestId"]) == (told["StackId"], told["RequestId"])
+
+
+def test_deleted_twice_succeeds_twice(world: World, inbox: Inbox) -> None:
+    fill(world)
+
+    assert [delete(world, inbox)["status"] for _ in range(2)] == ["SUCCESS", "SUCCESS"]
+
+
+def test_a_loop_whose_name_continues_ours_keeps_its_own(world: World, inbox: Inbox) -> None:
+    world.sagemaker.configs = {"demo-2-v1": {LOOP_TAG: "demo-2"}}
+    world.sagemaker.models = {"demo-2-v1": {LOOP_TAG: "demo-2"}, "demo-by-hand": {}}
+
+    delete(world, inbox)
+
+    assert {"demo-2-v1", "demo-by-hand"} == set(world.sagemaker.models)
+    assert {"demo-2-v1"} == set(world.sagemaker.configs)
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_only_a_delete_removes_anything(world: World, inbox: Inbox, request_type: str) -> None:
+    fill(world)
+    before = world.objects(LAKE)
+
+    delete(world, inbox, event={"RequestType": request_type})
+
+    assert before == world.objects(LAKE)
+    assert inbox.got[0]["Status"] == "SUCCESS"
+
+
+def test_a_refusal_by_aws_is_told_as_a_failure(world: World, inbox: Inbox) -> None:
+    def refuse(**_: Any) -> Any:
+        class Http:
+            status_code = 403
+
+        return Http(), {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+
+    world.clients.s3.meta.events.register_first("before-call.s3.ListObjectVersions", refuse)
+
+    assert delete(world, inbox)["status"] == "FAILED"
+    assert "AccessDenied" in inbox.got[0]["Reason"]
+
+
+def test_when_time_runs_short_it_goes_on_in_another_invocation(world: World, inbox: Inbox) -> None:
+    fill(world)
+    invoked: list[dict[str, Any]] = []
+
+    def collect(params: Any, **_: Any) -> Any:
+        class Http:
+            status_code = 202
+
+        invoked.append(json.loads(params["body"]))
+        return Http(), {"StatusCode": 202, "ResponseMetadata": {"HTTPStatusCode": 202}}
+
+    world.clients.lambda_.meta.events.register_first("before-call.lambda.Invoke", collect)
+
+    assert delete(world, inbox, budget_seconds=0)["status"] == "CONTINUED"
+    assert inbox.got == []
+    assert invoked[0]["continuation"] == 1
+    assert world.run(tear_down, invoked[0], bucket_names=BUCKETS, endpoint_name=ENDPOINT)["status"] == "SUCCESS"
+    assert len(inbox.got) == 1
+
+
+def test_it_does_not_go_on_for_ever(world: World, inbox: Inbox) -> None:
+    fill(world)
+
+    answer = delete(world, inbox, budget_seconds=0, event={"continuation": tear_down.MAX_CONTINUATIONS})
+
+    assert answer["status"] == "FAILED"
