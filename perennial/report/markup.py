@@ -58,7 +58,7 @@ def element(name: str, *children: Markup, **attributes: object) -> Markup:
         for key, value in attributes.items()
         if value is not None
     )
-    return Markup(f"<{name}{given}>{''.join(children)}</{name}>")
+    return Markup(f"<{name}{given}>" if name == "meta" else f"<{name}{given}>{''.join(children)}</{name}>")
 
 
 def join(parts: Iterable[Markup]) -> Markup:
