@@ -15,6 +15,10 @@ from localcloud.context import Context
 from localcloud.extension import require
 
 Properties = dict[str, Any]
+# What ministack's handler leaves out of a function's configuration, and the API's name for it.
+_FUNCTION_SETTINGS = {"DeadLetterConfig": "DeadLetterConfig", "KmsKeyArn": "KMSKeyArn"}
+_NONE: dict[str, Any] = {"DeadLetterConfig": {"TargetArn": ""}, "KmsKeyArn": ""}
+
 Complete = Callable[[Context, str, Properties, Properties], None]
 """Of (context, physical id, properties, earlier properties): sets what is missing."""
 
@@ -79,6 +83,13 @@ def _table(context: Context, name: str, new: Properties, old: Properties) -> Non
 
 
 def _function(context: Context, name: str, new: Properties, old: Properties) -> None:
+    settings = {
+        wire: new.get(given) or _NONE[given]
+        for given, wire in _FUNCTION_SETTINGS.items()
+        if new.get(given) != old.get(given)
+    }
+    if settings:
+        context.call("lambda", "UpdateFunctionConfiguration", {"FunctionName": name, **settings})
     reserved = new.get("ReservedConcurrentExecutions")
     if reserved is not None:
         context.call(
