@@ -176,7 +176,8 @@ def cycle_cost(loop: Loop, usage: Usage | None = None, prices: Prices = PRICES) 
     baking = steps * rollout.bake_seconds + _ENDPOINT_START_SECONDS
     # An update holds the champion's fleet twice while it runs, and the challenger's until it has ended.
     challenger = _instance("challenger", rollout.instance_type, baking, count=rollout.instance_count)
-    transitions = 24 + 14 * steps + 2 * int(baking / 15)
+    # Waiting for the endpoint asks every 15 seconds by three states; a bake is one state, however long.
+    transitions = 24 + 14 * steps + 3 * int(_ENDPOINT_START_SECONDS / 15)
     return _sum(
         _instance(
             "training",
