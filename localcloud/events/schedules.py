@@ -33,6 +33,14 @@ def install(context: Context, courier: Courier) -> None:
     context.on_load("schedules", ticker.restore)
 
 
+# However fast time passes: a schedule of minutes beside one of weeks would leave the machine no time for anything else.
+_SHORTEST_SECONDS = 1.0
+
+
+def _not_too_soon(moment: float | None, now: float) -> float | None:
+    return None if moment is None else max(moment, now + _SHORTEST_SECONDS)
+
+
 @dataclass(slots=True)
 class _Entry:
     due: Due
@@ -64,7 +72,7 @@ class _Ticker:
             if entry is None or entry.next_at is None or now < entry.next_at or not _within(item, now):
                 continue
             due_at = entry.next_at
-            entry.next_at = None if entry.due.once else entry.due.after(now)
+            entry.next_at = None if entry.due.once else _not_too_soon(entry.due.after(now), now)
             self._fire(key, item, due_at, once=entry.due.once)
         for identity in self._entries.keys() - alive:
             del self._entries[identity]
