@@ -56,12 +56,13 @@ def parse_expression(text: str) -> ast.expr:
 
 def columns_of(text: str) -> tuple[str, ...]:
     """The columns that `text` reads, in order of appearance."""
+    tree = parse_expression(text)
     names: dict[str, None] = {}
-    functions = {id(n.func) for n in ast.walk(parse_expression(text)) if isinstance(n, ast.Call)}
-    for node in _in_order(parse_expression(text)):
+    functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in _in_order(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "col":
             names.setdefault(str(_literal(node.args[0])))
-        elif isinstance(node, ast.Name) and node.id not in FUNCTIONS and id(node) not in functions:
+        elif isinstance(node, ast.Name) and id(node) not in functions:
             names.setdefault(node.id)
     return tuple(names)
 

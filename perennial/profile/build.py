@@ -91,6 +91,8 @@ class ProfileBuilder:
     def _add_pairs(self, batch: Any) -> None:
         codes: dict[str, Ints] = {}
         for pair, cells in self._pairs.items():
+            if not set(pair) <= set(batch.schema.names):
+                continue
             for name in pair:
                 if name not in codes:
                     codes[name] = _pair_codes(batch.column(name), self._contract.columns[name])

@@ -9,20 +9,43 @@ can not be exact under merge in bounded memory: a value may be rare in each part
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.profile.hashing import hash_text
 
-__all__ = ["BUCKETS", "VALUE_LIMIT", "CategoryBuilder", "CategoryCounts"]
+__all__ = ["BUCKETS", "VALUE_LIMIT", "CategoryBuilder", "CategoryCounts", "shortened"]
 
 VALUE_LIMIT = 1024
+_TEXT_BYTES = 128
 BUCKETS = 256
 _NO_THRESHOLD = 2**64
+
+
+def shortened(values: Any) -> Any:
+    """
+    Texts of at most 128 bytes as they are, longer ones by their beginning and a digest: profiles stay small.
+
+    >>> [len(text) for text in shortened(pa.array(["a", "b" * 200])).to_pylist()]
+    [1, 81]
+    """
+    longest = pc.max(pc.binary_length(values)).as_py()
+    if longest is None or longest <= _TEXT_BYTES:
+        return values
+    return pa.array([None if text is None else _short(text) for text in values.to_pylist()], pa.string())
+
+
+def _short(text: str) -> str:
+    encoded = text.encode()
+    if len(encoded) <= _TEXT_BYTES:
+        return text
+    return f"{text[: _TEXT_BYTES // 2]}…{hashlib.blake2b(encoded, digest_size=8).hexdigest()}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +100,7 @@ class CategoryBuilder:
 
     def add(self, values: Any, numbers: NDArray[np.int64]) -> None:
         """Count `numbers[i]` rows of text `values[i]` (an Arrow string array; values may repeat)."""
+        values = shortened(values)
         hashes = hash_text(values)
         present = numbers > 0
         if len(values) > self._limit:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from perennial.profile.categories import shortened
 from perennial.profile.hashing import hash_column, mix
 
 __all__ = ["SAMPLE_ROWS", "Reservoir", "ReservoirBuilder"]
@@ -118,7 +119,7 @@ def _combined(columns: list[Any], rows: int) -> NDArray[np.uint64]:
 
 def _decoded(values: Any) -> Any:
     if pa.types.is_dictionary(values.type) and len(values) < len(values.dictionary):
-        return values.cast(values.type.value_type)
+        return values.dictionary_decode()
     return values
 
 
@@ -128,7 +129,9 @@ def _plain(values: Any, numeric: bool) -> NDArray[np.float64] | list[str | None]
         with np.errstate(over="ignore"):
             return np.asarray(numbers.astype(np.float32).astype(np.float64))
     if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
+        # Not cast before it is short: one long text may be in every row.
+        short = shortened(values.dictionary).cast(pa.string())
+        values = pa.DictionaryArray.from_arrays(values.indices, short).cast(pa.string())
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.string())
-    return list(values.to_pylist())
+    return list(shortened(values).to_pylist())

@@ -27,6 +27,8 @@ _EFFORT = 16
 _FIELD = rb'(?:"(?:[^"]|"")*+"|(?!"))[^,\r\n]*+'
 #: A whole record, as Arrow's parser reads it: only a quote that begins a field opens one, and what follows a closed
 #: one up to the next comma belongs to its field.
+_LENIENT_FIELD = re.compile(rb'(?:^|,)(?:"(?:[^"]|"")*+"|"|(?!"))[^,\r\n]*+')
+_WIDE = 4
 RECORD = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*+\r?\n?")
 
 
@@ -147,12 +149,21 @@ def _closing_line(
             return candidate, False
         effort.left -= end - start
         inner = block[lines.starts[candidate] : end]
+        if columns > 1 and inner.count(b",") >= columns - 1 and _looks_like_row(inner, columns):
+            return candidate, False
         if b'"' in inner and RECORD.fullmatch(block, start, end):
             return candidate, True
-        if columns > 1 and inner.count(b",") >= columns - 1 and RECORD.fullmatch(inner) and _fields(inner) == columns:
-            return candidate, False
     return last, False
 
 
-def _fields(record: bytes) -> int:
-    return len(re.findall(rb"(?:^|,)" + _FIELD, record))
+def _looks_like_row(line: bytes, columns: int) -> bool:
+    """
+    Whether a line inside quotes is a row by itself, be it one with a stray quote of its own.
+
+    In narrow files the last line of a quoted field can have as many fields as a row: there, a quote that ends a field
+    is believed to close it.
+    """
+    if sum(1 for _ in _LENIENT_FIELD.finditer(line)) != columns:
+        return False
+    first = line.find(b'"')
+    return columns >= _WIDE or first < 0 or first == 0 or line[first - 1 : first] == b","

@@ -16,7 +16,7 @@ from perennial.contract import Column, Contract
 from perennial.profile import arrow_type
 from perennial.profile.builders import Extremes
 from perennial.profile.hashing import hash_column
-from perennial.validation.blocks import Block
+from perennial.validation.blocks import Block, FileRejected
 from perennial.validation.expressions import evaluate
 from perennial.validation.outcome import Limits
 from perennial.validation.parsing import parse_text, wanted
@@ -30,10 +30,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class CheckedBlock:
-    """The good rows of a block, and the reasons of the others by their row in the block's batch."""
+    """The good rows of a block, and which rows of its batch broke which rule."""
 
     good: Any
-    bad: dict[int, list[str]]
+    flagged: list[tuple[Flags, str]]
     null_counts: dict[str, int]
     #: Of the good rows: least and greatest value of columns (only where all rows are good), and hashes of the ids.
     extremes: dict[str, Extremes]
@@ -73,20 +73,19 @@ class RowChecker:
             if check.extremes is not None:
                 extremes[name] = check.extremes
         for row_check in self._expressions:
-            result = evaluate(row_check.expression, batch)
+            try:
+                result = evaluate(row_check.expression, batch)
+            except ValueError as error:
+                raise FileRejected("check", f"check {row_check.name}: {error}") from error
             if pc.all(result, min_count=0).as_py() is False:
                 flags = pc.invert(result).fill_null(False).to_numpy(zero_copy_only=False)
                 flagged.append((flags, f"row must keep {row_check.name}: {row_check.expression}"))
         ids = hash_column(batch.column(self._contract.record_id))
         flagged += self._repeated(batch, flagged, ids)
         if not flagged:
-            return CheckedBlock(batch, {}, nulls, extremes, ids)
-        bad: dict[int, list[str]] = {}
-        for flags, reason in flagged:
-            for row in np.flatnonzero(flags).tolist():
-                bad.setdefault(row, []).append(reason)
+            return CheckedBlock(batch, [], nulls, extremes, ids)
         keep = ~np.logical_or.reduce([flags for flags, _ in flagged])
-        return CheckedBlock(batch.filter(pa.array(keep)), bad, nulls, {}, ids[keep])
+        return CheckedBlock(batch.filter(pa.array(keep)), flagged, nulls, {}, ids[keep])
 
     @property
     def record_ids(self) -> RecentIds:

@@ -23,12 +23,13 @@ from perennial.validation.jsonl_reader import JsonlReader
 from perennial.validation.outcome import Limits, Outcome, Violation
 from perennial.validation.parquet_reader import ParquetReader
 from perennial.validation.recent_ids import RecentIds
-from perennial.validation.rows import RowChecker
+from perennial.validation.rows import CheckedBlock, RowChecker
 from perennial.validation.sources import ByteStream, digest_of, file_kind
 
 __all__ = ["label_contract", "validate_file", "validate_labels"]
 
 _GROUP_ROWS = 1 << 17
+_QUARANTINE_ROWS = 1 << 12
 
 
 def validate_file(
@@ -160,23 +161,30 @@ class _Run:
         self._landed += block.landed
         self._blank += block.blank
         self._accepted += checked.good.num_rows
-        self._refused += len(block.refused) + len(checked.bad)
+        self._refused += len(block.refused) + block.batch.num_rows - checked.good.num_rows
         self._nulls.update(checked.null_counts)
         for refused in block.refused:
             self._reasons[refused.reason] += 1
             bad(first + refused.row + 1, [refused.reason], refused.text)
-        if checked.bad:
-            rows = np.array(sorted(checked.bad), np.int64)
-            places = rows if block.places is None else block.places[rows]
-            for row, place, text in zip(rows.tolist(), places.tolist(), block.text(rows), strict=True):
-                self._reasons.update(checked.bad[row])
-                bad(first + place + 1, checked.bad[row], text)
+        for flags, reason in checked.flagged:
+            self._reasons[reason] += int(np.count_nonzero(flags))
+        if checked.flagged:
+            self._quarantine(block, checked, first, bad)
         good(checked.good)
         if self._profile is not None:
             self._profile.add(checked.good, extremes=checked.extremes, ids=checked.ids)
         limit = self._contract.quality.max_rows
         if limit is not None and self._landed - self._blank > limit:
             raise FileRejected("too_many_rows", f"a file must have at most {limit} rows. Got more instead")
+
+    def _quarantine(self, block: Block, checked: CheckedBlock, first: int, bad: Any) -> None:
+        """Some thousand rows at a time: a block in which every row is bad must not become as many Python objects."""
+        rows = np.flatnonzero(np.logical_or.reduce([flags for flags, _ in checked.flagged]))
+        for i in range(0, len(rows), _QUARANTINE_ROWS):
+            part = rows[i : i + _QUARANTINE_ROWS]
+            places = part if block.places is None else block.places[part]
+            for row, place, text in zip(part.tolist(), places.tolist(), block.text(part), strict=True):
+                bad(first + place + 1, [reason for flags, reason in checked.flagged if flags[row]], text)
 
     def _file_rules(self, profile: Profile | None, now: datetime | None) -> Iterator[Violation]:
         quality, rows = self._contract.quality, self._landed - self._blank
@@ -265,7 +273,7 @@ def _lines_writer(target: Any) -> Iterator[Any]:
         file = target if hasattr(target, "write") else stack.enter_context(Path(target).open("wb"))
 
         def write(row: int, reasons: list[str], text: str) -> None:
-            line = json.dumps({"row": row, "reasons": reasons, "text": text}, ensure_ascii=False)
-            file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+            # ASCII only: no reader may take a line separator of Unicode for the end of a line.
+            file.write(json.dumps({"row": row, "reasons": reasons, "text": text}).encode() + b"\n")
 
         yield write

@@ -1,0 +1,1 @@
+"""Measurements of Perennial beside its peers; each package runs with `python -m benchmarks.<name>`."""

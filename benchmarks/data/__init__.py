@@ -1,0 +1,1 @@
+"""How fast the data engine validates and profiles, beside a plain read and beside its peers' own jobs."""

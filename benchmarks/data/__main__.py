@@ -1,0 +1,106 @@
+"""`python -m benchmarks.data [--rows N] [--repeats N] [--peers] [--json FILE]`: generate, measure, print a table."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.data.generate import generate
+from benchmarks.data.peers import measure_peers
+
+__all__ = ["main"]
+
+ROOT = Path(__file__).parents[2]
+#: Task, the task that it is a multiple of, and how many times its CPU it may cost.
+OURS = {
+    "profile_parquet": ("read_parquet", None),
+    "validate_parquet": ("read_parquet", 2.5),
+    "land_parquet": ("read_parquet", None),
+    "validate_csv": ("read_csv", 1.5),
+    "validate_dirty_csv": ("read_csv", 1.5),
+    "land_csv": ("read_csv", None),
+}
+READS = ("read_parquet", "read_csv_arrow", "read_csv_duckdb")
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--peers", action="store_true", help="run the peers' jobs too, each in an environment of its own"
+    )
+    parser.add_argument("--json", type=Path, help="also write all figures here")
+    options = parser.parse_args()
+    folder = ROOT / ".build" / "benchmarks" / "data" / str(options.rows)
+    generate(folder, options.rows)
+    figures = measure(folder, options.repeats)
+    if options.peers:
+        figures["peers"] = measure_peers(folder, ROOT / ".build" / "peers", options.repeats)
+    print(table_of(figures, options.rows))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+
+
+def measure(folder: Path, repeats: int) -> dict[str, Any]:
+    """
+    Medians of each task. Tasks take turns, so that a busy minute of the machine falls on all of them alike.
+    """
+    tasks = [*(t for t in READS if t != "read_csv_duckdb" or importlib.util.find_spec("duckdb")), *OURS]
+    runs: dict[str, list[dict[str, Any]]] = {task: [] for task in tasks}
+    for _ in range(repeats):
+        for task in tasks:
+            runs[task].append(_run(task, folder))
+    medians = {task: _median(found) for task, found in runs.items()}
+    medians["read_csv"] = min((medians[t] for t in tasks if t.startswith("read_csv")), key=lambda m: m["cpu_s"])
+    for task, (read, limit) in OURS.items():
+        medians[task] |= {"times_the_read": round(medians[task]["cpu_s"] / medians[read]["cpu_s"], 2), "limit": limit}
+    machine = {"python": platform.python_version(), "machine": platform.machine(), "repeats": repeats}
+    return {"tasks": medians, "machine": machine}
+
+
+def _run(task: str, folder: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.data.task", task, str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    numbers = {key: statistics.median(r[key] for r in runs) for key in ("cpu_s", "wall_s", "peak_mb")}
+    return {**numbers, "result": runs[-1]["result"]}
+
+
+def table_of(figures: dict[str, Any], rows: int) -> str:
+    """The figures as a Markdown table."""
+    lines = [f"{rows:,} rows, medians of {figures['machine']['repeats']}", ""]
+    lines += ["| task | CPU s | wall s | peak MB | x read (CPU) | limit |", "|---|---|---|---|---|---|"]
+    for task, found in figures["tasks"].items():
+        if task == "read_csv":
+            continue
+        multiple, limit = found.get("times_the_read", ""), found.get("limit") or ""
+        cells = (task, f"{found['cpu_s']:.2f}", f"{found['wall_s']:.2f}", f"{found['peak_mb']:.0f}", multiple, limit)
+        lines.append("| " + " | ".join(str(c) for c in cells) + " |")
+    ours = figures["tasks"]["validate_parquet"]["cpu_s"]
+    for peer, found in figures.get("peers", {}).items():
+        if "error" in found:
+            lines.append(f"| {peer} | did not run: {found['error']} | | | | |")
+            continue
+        share = found["cpu_s"] / (ours * found["files"])
+        lines.append(
+            f"| {peer} | {found['cpu_s']:.2f} | {found['wall_s']:.2f} | {found['peak_mb']:.0f} | "
+            f"{share:.1f} times ours | |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
