@@ -314,7 +314,7 @@ class Context:
         return path
 
     def on_save(self, name: str, save: Callable[[], Any]) -> None:
-        """At stop (and now and then before), keep what `save` gives: anything that json can write."""
+        """At an orderly stop, keep what `save` gives: anything that json can write."""
         self._savers[name] = save
 
     def on_load(self, name: str, load: Callable[[Any], None]) -> None:

@@ -23,7 +23,7 @@ def install(context: Context) -> None:
     from ministack.services import lambda_svc
 
     require(lambda_runtime, "Worker", "_workers", "acquire_worker", "release_worker", "kill_workers")
-    require(lambda_svc, "_xray_trace_id_for_invocation", "_invoke_depth", "_ensure_reaper_thread")
+    require(lambda_svc, "_xray_trace_id_for_invocation", "_invoke_depth", "_ensure_reaper_thread", "_functions")
     shutil.rmtree(context.state_dir / "cache", ignore_errors=True)
     workers = type("LocalWorker", (Worker,), {"context": context})
     worker_class_for = lambda_runtime._worker_class_for
@@ -47,8 +47,20 @@ def install(context: Context) -> None:
     replace(lambda_svc, "_emit_lambda_metrics", executor.count_throttle)
     for name in ("_create_function", "_update_config"):
         _refuse_other_interpreters(lambda_svc, name)
+    fetch = replace(lambda_svc, "_fetch_code_from_s3", lambda *place, **named: _shared(fetch(*place, **named)))
     context.every(_REST_SECONDS / 4, lambda: _let_rest(lambda_runtime), name="lambda-rest")
     context.on_stop(lambda_runtime.reset)
+
+
+def _shared(code: bytes | None) -> bytes | None:
+    """The same code as another function's is kept in memory once: bundles are large, and apps share them."""
+    from ministack.services import lambda_svc
+
+    for function in list(lambda_svc._functions._data.values()):
+        known = function.get("code_zip")
+        if code and known and len(known) == len(code) and known == code:
+            return bytes(known)
+    return code
 
 
 def _let_rest(lambda_runtime: Any) -> None:
