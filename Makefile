@@ -47,7 +47,9 @@ synth: $(VENV)/.has-synth node_modules ## The CloudFormation templates of every 
 	@echo "Templates are in cdk.out/, checked. Deploy them with: $(CDK) deploy --all"
 
 bench: $(VENV)/.has-local ## Side-by-side measurements against peers
-	$(PYTHON) -m benchmarks $(ARGS)
+	for part in $(patsubst benchmarks/%/__main__.py,%,$(wildcard benchmarks/*/__main__.py)); do \
+		echo "== benchmarks/$$part" && $(PYTHON) -m benchmarks.$$part $(ARGS) || exit 1; \
+	done
 
 lock: $(VENV)/.has-bootstrap ## Resolve requirements/*.in again, into locks with hashes
 	$(UV) $(LOCK) requirements/test.in -o requirements/test.txt

@@ -29,6 +29,10 @@ __all__ = [
 State = dict[str, Any]
 States = dict[str, State]
 
+# 3 3/4 hours, 15 seconds apart: no endpoint takes longer, and 11 events a look stay well below the 25,000 that an
+# execution may have. Where waits are scaled down, the time that it really takes to start a server still fits.
+LOOKS = 900
+
 # What goes away by itself. AWS SDK integrations name what isn't modelled (throttling too) <Service>.<Service>Exception.
 TRANSIENT = (
     *("Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException"),
@@ -153,7 +157,7 @@ def fail(error: str, cause: str) -> State:
     return {"Type": "Fail", "Error": error, "Cause": cause}
 
 
-def settle(name: str, partition: str, *, then: str, settled: Sequence[State], lost: str, looks: int = 240) -> States:
+def settle(name: str, partition: str, *, then: str, settled: Sequence[State], lost: str, looks: int = LOOKS) -> States:
     """
     States that look every 15 seconds until the endpoint of `$.plan` is what it should be.
 
