@@ -15,8 +15,9 @@ AWS actions
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,7 @@ from perennial.aws.live import LivePointer
 from perennial.aws.metrics import VariantFigures, alarm_states, variant_figures
 from perennial.errors import EndpointBusy
 from perennial.events import RolloutAdvanced, RolloutHeld, parse
+from perennial.metrics import gain
 from perennial.rollout import (
     AlarmState,
     Evidence,
@@ -41,7 +43,7 @@ from perennial.rollout import (
     weights_for,
 )
 
-__all__ = ["Settings", "handler", "run"]
+__all__ = ["Settings", "handler", "run", "shift"]
 
 
 class Settings(_shell.Settings):
@@ -99,8 +101,9 @@ def _after_bake(
         started_at=datetime.fromisoformat(before["started_at"]),
         ended_at=shell.now(),
     )
-    challenger = _variant(figures[plan.challenger_slot])
-    champion = _variant(figures[champion_slot]) if champion_slot else VariantEvidence()
+    quality = _quality(plan, shell)
+    challenger = _variant(figures[plan.challenger_slot], quality.challenger)
+    champion = _variant(figures[champion_slot], quality.champion) if champion_slot else VariantEvidence()
     evidence = Evidence(
         step=int(before["step"]),
         holds=int(before["holds"]),
@@ -109,6 +112,8 @@ def _after_bake(
         alarms=_alarms(plan, shell),
         status=_status(plan, shell),
         endpoint_as_planned=as_planned,
+        prediction_shift=_prediction_shift(before, plan, shell),
+        quality_gain=quality.gain,
     )
     decision = analyse(evidence, plan, shell.loop.rollout)
     seen: dict[str, float | int | str | None] = {
@@ -122,10 +127,72 @@ def _after_bake(
     return decision, seen
 
 
-def _variant(figures: VariantFigures) -> VariantEvidence:
+def _variant(figures: VariantFigures, score: Mapping[str, Any]) -> VariantEvidence:
+    low, high = score.get("low"), score.get("high")
     return VariantEvidence(
-        invocations=figures.invocations, errors_5xx=figures.errors_5xx, latency_ms_p99=figures.latency_ms_p99
+        invocations=figures.invocations,
+        errors_5xx=figures.errors_5xx,
+        latency_ms_p99=figures.latency_ms_p99,
+        quality_margin=(high - low) / 2 if low is not None and high is not None else 0.0,
+        labelled=int(score.get("rows", 0)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Quality:
+    """Both models' newest scores on labelled traffic, and the challenger's gain where both are of one metric."""
+
+    challenger: Mapping[str, Any]
+    champion: Mapping[str, Any]
+
+    @property
+    def gain(self) -> float | None:
+        mine, theirs = self.challenger.get("value"), self.champion.get("value")
+        metric = self.challenger.get("metric")
+        if mine is None or theirs is None or metric is None or metric != self.champion.get("metric"):
+            return None
+        return gain(metric, candidate=mine, champion=theirs)
+
+
+def _quality(plan: RolloutPlan, shell: Shell[Settings]) -> _Quality:
+    """Read only where the policy asks for it: labels usually come too late for a rollout."""
+    champion = LivePointer(shell.catalog, shell.settings.loop_name).read().live.champion
+    if shell.loop.rollout.slow.max_quality_drop is None or champion is None:
+        return _Quality({}, {})
+    newest: dict[str, Mapping[str, Any]] = {}
+    for place, item in shell.catalog.query(keys.scores_partition(shell.settings.loop_name)):
+        version = place.rpartition("#")[2]
+        if item["as_of"] >= newest.get(version, item)["as_of"]:
+            newest[version] = item
+    return _Quality(newest.get(plan.model_version, {}), newest.get(champion.model_version, {}))
+
+
+def _prediction_shift(before: Mapping[str, Any], plan: RolloutPlan, shell: Shell[Settings]) -> float | None:
+    """How differently both models answered since the step began; None before both have answered enough to say so."""
+    policy = shell.loop.rollout
+    champion = LivePointer(shell.catalog, shell.settings.loop_name).read().live.champion
+    if policy.fast.max_prediction_shift is None or champion is None:
+        return None
+    counts: dict[str, Counter[str]] = {plan.model_version: Counter(), champion.model_version: Counter()}
+    since = keys.sortable(datetime.fromisoformat(before["started_at"]))
+    for _, item in shell.catalog.query(keys.predictions_partition(shell.settings.loop_name), first=since):
+        for version, answers in (item.get("answers") or {}).items():
+            if version in counts:
+                counts[version].update({kind: int(count) for kind, count in answers.items()})
+    mine, theirs = counts.values()
+    return shift(mine, theirs) if min(mine.total(), theirs.total()) >= policy.min_samples else None
+
+
+def shift(mine: Mapping[str, int], theirs: Mapping[str, int]) -> float:
+    """
+    The share of answers that are of another kind: total variation distance, 0 to 1.
+
+    >>> shift({"yes": 3, "no": 1}, {"yes": 10, "no": 10})
+    0.25
+    """
+    totals = sum(mine.values()), sum(theirs.values())
+    kinds = {*mine, *theirs}
+    return sum(abs(mine.get(kind, 0) / totals[0] - theirs.get(kind, 0) / totals[1]) for kind in kinds) / 2
 
 
 def _alarms(plan: RolloutPlan, shell: Shell[Settings]) -> tuple[AlarmState, ...]:

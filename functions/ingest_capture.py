@@ -16,6 +16,7 @@ AWS actions
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ from perennial.aws.arrivals import Arrival, parse_arrival
 from perennial.aws.capture import Prediction, read_captures, variant_of
 from perennial.aws.lake import ObjectGone
 from perennial.errors import EventInvalid
+from perennial.metrics import Task
 
-__all__ = ["SCHEMA", "Settings", "handler", "run"]
+__all__ = ["SCHEMA", "Settings", "answer_counts", "handler", "run"]
 
 SCHEMA = pa.schema(
     [
@@ -98,6 +100,8 @@ def _save(arrival: Arrival, variant: str, captured_at: str, shell: Shell[Setting
         "unreadable": unreadable,
         "variant": variant,
         "model_versions": sorted({prediction.model_version for prediction in predictions}),
+        # What analyse_canary compares between variants, without reading rows.
+        "answers": answer_counts(predictions, shell.loop.task),
         "first_record_id": min((prediction.record_id for prediction in predictions), default=None),
         "last_record_id": max((prediction.record_id for prediction in predictions), default=None),
     }
@@ -109,6 +113,29 @@ def _save(arrival: Arrival, variant: str, captured_at: str, shell: Shell[Setting
 def _write(predictions: Sequence[Prediction], path: Path) -> None:
     columns = {name: [getattr(prediction, name) for prediction in predictions] for name in SCHEMA.names}
     pq.write_table(pa.table(columns, schema=SCHEMA), path, compression="zstd")
+
+
+def answer_counts(predictions: Sequence[Prediction], task: Task) -> dict[str, dict[str, int]]:
+    """
+    How often each kind of answer was given, by model version: a coarse picture that adds up over files.
+
+    Of two classes the probability counts by tenths, of more the class, of numbers their first digit and size. Kinds
+    beyond the hundred most frequent are one.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for one in predictions:
+        kind = one.prediction
+        if task in ("binary", "ranking") and one.score is not None:
+            kind = str(min(int(one.score * 10), 9))
+        elif task == "regression" and one.score is not None:
+            kind = f"{one.score:.0e}"
+        counts.setdefault(one.model_version, Counter())[kind] += 1
+    told = {}
+    for version, found in counts.items():
+        most = dict(found.most_common(100))
+        rest = found.total() - sum(most.values())
+        told[version] = {**most, "others": rest} if rest else most
+    return told
 
 
 handler = _shell.lambda_handler(Settings, run)

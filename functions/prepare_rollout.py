@@ -6,9 +6,9 @@ EndpointBusy.
 
 AWS actions
 -----------
-- endpoint and its configurations: sagemaker:DescribeEndpoint, sagemaker:DescribeEndpointConfig
+- endpoint and its configurations: sagemaker:DescribeEndpoint
 - lake bucket: s3:GetObject on `models/*` and the loop's file asset; s3:ListBucket
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem, DeleteItem
+- catalog table: dynamodb:GetItem, PutItem, UpdateItem
 - bus: events:PutEvents
 - keys of those: kms:Decrypt
 """

@@ -6,10 +6,8 @@ Trigger: learning machine. Announces: Model Registered. Raises ArtifactChanged.
 AWS actions
 -----------
 - lake bucket: s3:GetObject on `models/*`, `reports/evaluations/*` and the loop's file asset; s3:ListBucket
-  (SageMaker itself reads
-  the artifact with the caller's rights when it registers it)
-- model package group and its packages: sagemaker:CreateModelPackage, sagemaker:DescribeModelPackage,
-  sagemaker:ListModelPackages, sagemaker:AddTags
+  (SageMaker reads the artifact with the caller's rights when it registers it)
+- model package group and its packages: sagemaker:CreateModelPackage
 - catalog table: dynamodb:GetItem, PutItem, UpdateItem
 - bus: events:PutEvents
 - keys of those: kms:Decrypt

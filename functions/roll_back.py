@@ -9,7 +9,7 @@ again.
 AWS actions
 -----------
 - endpoint: sagemaker:DescribeEndpoint, sagemaker:UpdateEndpointWeightsAndCapacities
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem, DeleteItem, Query
+- catalog table: dynamodb:GetItem, PutItem, UpdateItem
 - bus: events:PutEvents
 - keys of those: kms:Decrypt
 - lambda permission: lambda.alarms.cloudwatch.amazonaws.com with SourceArn of the alarm

@@ -5,9 +5,8 @@ Trigger: rollout machine. Raises SmokeTestFailed.
 
 AWS actions
 -----------
-- endpoint: sagemaker:InvokeEndpoint, sagemaker:DescribeEndpoint
+- endpoint: sagemaker:InvokeEndpoint
 - lake bucket: s3:GetObject on `reports/evaluations/*` and the loop's file asset; s3:ListBucket
-- catalog table: dynamodb:GetItem
 - keys of those: kms:Decrypt
 """
 

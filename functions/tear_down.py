@@ -8,9 +8,8 @@ AWS actions
 -----------
 - buckets to empty: s3:ListBucketVersions, s3:DeleteObject, s3:DeleteObjectVersion, s3:BypassGovernanceRetention,
   s3:AbortMultipartUpload, s3:ListBucketMultipartUploads
-- endpoint, configurations and models of the loop: sagemaker:DescribeEndpoint, DeleteEndpoint,
-  DescribeEndpointConfig, DeleteEndpointConfig,
-  DeleteModel, ListTags; on *: sagemaker:ListEndpointConfigs, ListModels
+- endpoint, configurations and models of the loop: sagemaker:DeleteEndpoint, DeleteEndpointConfig, DeleteModel,
+  ListTags; on *: sagemaker:ListEndpointConfigs, ListModels
 - model package group: sagemaker:ListModelPackages (takes no resource), DeleteModelPackage
 - itself: lambda:InvokeFunction
 """

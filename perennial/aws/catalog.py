@@ -171,25 +171,6 @@ class Catalog:
             return False
         return True
 
-    def delete(self, key: TableKey, *, only_if: Mapping[str, Any]) -> bool:
-        """Deletes an item that still is as `only_if` says; True too where it's gone already."""
-        names = {f"#o{number}": name for number, name in enumerate(only_if)}
-        values = {f":o{number}": value for number, value in enumerate(only_if.values())}
-        same = " AND ".join(f"#o{number} = :o{number}" for number in range(len(only_if)))
-        try:
-            self.dynamodb.delete_item(
-                TableName=self.table,
-                Key=_wire(key),
-                ConditionExpression=f"attribute_not_exists(pk) OR ({same})",
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=_wire(values),
-            )
-        except ClientError as error:
-            if not condition_failed(error):
-                raise
-            return False
-        return True
-
     def put_all_new(self, items: Sequence[tuple[TableKey, Mapping[str, Any]]]) -> bool:
         """
         Writes several items that must not exist yet, all or none; False where one of them is there.

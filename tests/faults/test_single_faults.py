@@ -57,7 +57,8 @@ SCENARIOS = {
         canary, lambda world, plan: world.run(finish_rollout, {"plan": plan.model_dump(mode="json")})
     ),
     "append_ledger": Scenario(
-        lambda world: messages(on_bus(declined(1)), on_bus(declined(2))),
+        # A first entry is there: what comes next must be chained to it.
+        lambda world: world.run(append_ledger, messages(on_bus(declined(1)))) and messages(on_bus(declined(2))),
         lambda world, event: world.run(append_ledger, event),
     ),
 }

@@ -332,6 +332,13 @@ def test_lines_that_cannot_be_read_lose_nothing_but_themselves(world: World) -> 
     assert (item["rows"], item["unreadable"]) == (1, 2)
 
 
+def test_kinds_of_answers_are_counted_for_the_canary(world: World) -> None:
+    world.run(ingest_capture, capture(world, predicted(4, right=0.5)))
+
+    [(_, item)] = world.catalog.query(keys.predictions_partition("demo"))
+    assert item["answers"] == {RUN: {"9": 2, "1": 2}}
+
+
 def test_captures_of_another_endpoint_are_refused(world: World) -> None:
     key = f"{keys.CAPTURE_PREFIX}other/blue/x.jsonl"
     version = world.clients.s3.put_object(Bucket=LAKE, Key=key, Body=b"{}")["VersionId"]

@@ -271,6 +271,56 @@ def test_a_challenger_that_is_much_slower_is_rolled_back(canary: RolloutPlan, wo
     assert "90 ms" in decided["reasons"][0]
 
 
+def predictions(world: World, version: str, answers: dict[str, int]) -> None:
+    """What ingest_capture kept of one capture file."""
+    item = {"answers": {version: answers}, "rows": sum(answers.values())}
+    world.catalog.put(keys.predictions_item("demo", keys.sortable(world.now), version), item)
+
+
+@pytest.mark.parametrize(("answers", "decision"), [({"0": 100}, "roll back"), ({"0": 48, "9": 52}, "finish")])
+def test_a_challenger_that_answers_differently_is_rolled_back(
+    world: World, answers: dict[str, int], decision: str
+) -> None:
+    policy = {"min_samples": 50, "steps": [1.0], "fast": {"max_prediction_shift": 0.2}}
+    world.deploy(make_loop(rollout=policy))
+    promote_first(world)
+    alarm(world, "demo-green-errors", "OK")
+    plan = prepare(world)
+    deploy_plan(world, plan)
+    step = start(world, plan)
+    apply(world, step)
+    world.now += timedelta(minutes=2)
+    for slot in ("blue", "green"):
+        traffic(world, slot, requests=200)
+    predictions(world, "v1", {"0": 50, "9": 50})
+    predictions(world, "v2", answers)
+    world.now += timedelta(minutes=1)
+
+    assert decision == analyse(world, plan, step)["decision"]
+
+
+@pytest.mark.parametrize(("value", "decision"), [(0.70, "roll back"), (0.89, "finish")])
+def test_a_challenger_whose_labels_say_that_it_is_worse_is_rolled_back(
+    world: World, value: float, decision: str
+) -> None:
+    world.deploy(make_loop(rollout={"min_samples": 50, "steps": [1.0], "slow": {"max_quality_drop": 0.05}}))
+    promote_first(world)
+    alarm(world, "demo-green-errors", "OK")
+    plan = prepare(world)
+    deploy_plan(world, plan)
+    step = start(world, plan)
+    apply(world, step)
+    world.now += timedelta(minutes=2)
+    for slot in ("blue", "green"):
+        traffic(world, slot, requests=200)
+    for version, quality in (("v1", 0.9), ("v2", value)):
+        score = {"metric": "auc", "value": quality, "low": quality - 0.02, "high": quality + 0.02, "rows": 500}
+        world.catalog.put(keys.score_item("demo", "labels", version), score | {"as_of": world.now.isoformat()})
+    world.now += timedelta(minutes=1)
+
+    assert decision == analyse(world, plan, step)["decision"]
+
+
 def test_traffic_of_before_the_step_does_not_count(canary: RolloutPlan, world: World) -> None:
     traffic(world, "green", requests=500)
     world.now += timedelta(minutes=10)
