@@ -29,7 +29,7 @@ __all__ = ["FittedSeries", "Structure", "fit_series"]
 
 Floats = NDArray[np.float64]
 
-RHOS = (0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.9, 0.97)
+RHOS = (0.0, 0.25, 0.5, 0.7, 0.85, 0.95)
 SEASON_SHARES = (0.0, 0.3, 0.6, 0.85, 0.95)
 NOISE_SHARES = (0.0, 0.1, 0.3, 0.6, 0.9)
 NOTHING = 1e-12
@@ -38,7 +38,7 @@ TAILS = ((math.inf, 0.7), (15.0, 0.12), (7.0, 0.12), (4.0, 0.06))
 """Degrees of freedom that batch effects may have, and how likely each is before anything is seen."""
 PRUDENCE = 0.5
 """Standard errors by which the estimate of how much columns differ is raised."""
-FORGETTABLE = 0.02
+FORGETTABLE = 0.03
 """Grid points with less posterior weight than this are dropped."""
 
 

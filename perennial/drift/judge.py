@@ -152,35 +152,35 @@ def _calibrated_evidence(
 ) -> dict[str, _Evidence]:
     """The strongest aspect of each column by the random-effects model."""
     windows = windows[-max(STEPS) :]
-    predictors: dict[int, Predictor] = {}
     found: dict[str, list[_Evidence]] = {name: [] for name in names}
-    for aspect, share in ASPECT_SHARES.items():
-        tested = [
-            name
-            for name in names
-            if name in calibration.columns
-            and aspect in calibration.columns[name].fitted
-            and aspect in windows[-1].scores[name]
-            and _effect(name, aspect, measured[name], calibration) >= policy.floor(name)
-        ]
-        if not tested:
-            continue
-        first = _first_complete(tested, aspect, windows)
-        if first not in predictors:
-            predictors[first] = _predictor(calibration, windows[first:])
-        columns = [calibration.columns[name] for name in tested]
-        tested_steps = [step for step in STEPS if step <= len(windows) - first]
-        p_values, sizes = predictors[first].steps(
-            fitted=[column.fitted[aspect] for column in columns],
-            reference=[column.series[aspect] for column in columns],
-            windows=[np.array([window.scores[name][aspect] for window in windows[first:]]) for name in tested],
-            tested=tested_steps,
-        )
-        budget = share * _step_shares(len(tested_steps))
-        for name, row, size in zip(tested, p_values, sizes, strict=True):
-            smallest = min(float(np.min(row / budget)), 1.0)
-            found[name].append(_Evidence(smallest, aspect, 1 + int(np.argmax(size))))
+    tests: dict[int, list[tuple[str, str]]] = {}
+    for name in names:
+        fitted = calibration.columns[name].fitted if name in calibration.columns else {}
+        for aspect in windows[-1].scores[name]:
+            if aspect in fitted and _effect(name, aspect, measured[name], calibration) >= policy.floor(name):
+                tests.setdefault(_first_complete(name, aspect, windows), []).append((name, aspect))
+    for first, tested in tests.items():
+        for (name, _), evidence in zip(tested, _test(tested, calibration, windows[first:]), strict=True):
+            found[name].append(evidence)
     return {name: _strongest(found[name], measured[name]) for name in names}
+
+
+def _test(
+    tested: Sequence[tuple[str, str]], calibration: Calibration, windows: Sequence[WindowEvidence]
+) -> list[_Evidence]:
+    """The evidence in columns' aspects that all of `windows` have, all worked out together."""
+    steps = [step for step in STEPS if step <= len(windows)]
+    p_values, sizes = _predictor(calibration, windows).steps(
+        fitted=[calibration.columns[name].fitted[aspect] for name, aspect in tested],
+        reference=[calibration.columns[name].series[aspect] for name, aspect in tested],
+        windows=[np.array([window.scores[name][aspect] for window in windows]) for name, aspect in tested],
+        tested=steps,
+    )
+    shares = _step_shares(len(steps))
+    return [
+        _Evidence(min(float(np.min(row / shares)) / ASPECT_SHARES[aspect], 1.0), aspect, 1 + int(np.argmax(size)))
+        for (_, aspect), row, size in zip(tested, p_values, sizes, strict=True)
+    ]
 
 
 def _strongest(found: Sequence[_Evidence], measured: Measured) -> _Evidence:
@@ -203,10 +203,10 @@ def _effect(name: str, aspect: str, measured: Measured, calibration: Calibration
     return measured.effect_of(aspect) - usual
 
 
-def _first_complete(names: Sequence[str], aspect: str, windows: Sequence[WindowEvidence]) -> int:
-    """Index of the oldest window from which on every window has this aspect of every column."""
+def _first_complete(name: str, aspect: str, windows: Sequence[WindowEvidence]) -> int:
+    """Index of the oldest window from which on every window has this aspect of the column."""
     first = len(windows) - 1
-    while first and all(aspect in windows[first - 1].scores.get(name, {}) for name in names):
+    while first and aspect in windows[first - 1].scores.get(name, {}):
         first -= 1
     return first
 

@@ -66,8 +66,7 @@ def measure_column(
 ) -> Measured:
     """All effect sizes of `window` against `reference`."""
     null_rates = (_null_rate(reference), _null_rate(window))
-    null_table = [[side.nulls, side.rows - side.nulls] for side in (reference, window)]
-    null_p = chi_square(*null_table)[2]
+    null_p = _null_p_value(reference, window)
     if isinstance(reference, NumberCounts) and isinstance(window, NumberCounts) and isinstance(scorer, NumberScorer):
         return _measure_number(reference, window, scorer, null_rates, null_p)
     assert isinstance(reference, CategoryCounts)
@@ -78,6 +77,13 @@ def measure_column(
 
 def _null_rate(column: ColumnCounts) -> float:
     return column.nulls / column.rows if column.rows else 0.0
+
+
+def _null_p_value(reference: ColumnCounts, window: ColumnCounts) -> float:
+    if not reference.nulls and not window.nulls:
+        return 1.0
+    left, right = ([side.nulls, side.rows - side.nulls] for side in (reference, window))
+    return chi_square(left, right)[2]
 
 
 def _measure_number(

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 __all__ = ["DriftPolicy", "Season", "policy_for"]
 
 Season = Literal["none", "hour", "weekday", "month"]
+WORDS = " (words)"
+"""What the words of a text column are called, after the column's name."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -56,7 +58,7 @@ class DriftPolicy(BaseModel):
 
     def floor(self, column: str) -> float:
         """Smallest effect that counts in a column."""
-        return self.floors.get(column, self.min_effect)
+        return self.floors.get(column, self.floors.get(column.removesuffix(WORDS), self.min_effect))
 
 
 def policy_for(contract: "Contract", policy: DriftPolicy) -> DriftPolicy:

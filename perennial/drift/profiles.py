@@ -11,15 +11,14 @@ import numpy as np
 
 from perennial.drift.distances import Binned
 from perennial.drift.places import Resolution
+from perennial.drift.policy import WORDS
 from perennial.drift.scores import CategoryCounts, ColumnCounts, NumberCounts
 from perennial.profile.categories import CategoryCounts as ProfiledCategories
 from perennial.profile.columns import ColumnProfile
 from perennial.profile.histogram import Histogram
 from perennial.profile.model import Profile
 
-__all__ = ["WORDS", "columns_of", "common_resolution", "resolution_of"]
-
-WORDS = " (words)"
+__all__ = ["columns_of", "common_resolution", "resolution_of"]
 
 
 def common_resolution(profiles: Sequence[Profile]) -> Resolution:

@@ -92,8 +92,8 @@ class NumberScorer:
     def groups(self, binned: Binned) -> Floats:
         """Rows in each fine group."""
         below = np.concatenate([[0.0], np.cumsum(binned.counts)])
-        inner = below[np.searchsorted(binned.values, self.bounds, side="left")]
-        return np.diff(inner, prepend=0.0, append=below[-1])
+        edges = np.concatenate([[0.0], below[np.searchsorted(binned.values, self.bounds)], below[-1:]])
+        return edges[1:] - edges[:-1]
 
     def location(self, groups: Floats) -> float:
         """Mean normal score of rows in the fine groups; 0 without rows."""

@@ -144,7 +144,7 @@ def _beta_fraction(p: Floats, q: Floats, y: Floats) -> Floats:
         d, c = 1 / _nonzero(1 + step * d), _nonzero(1 + step / c)
         change = d * c
         value *= change
-        if np.max(np.abs(change - 1), initial=0.0) < 1e-14:
+        if np.max(np.abs(change - 1), initial=0.0) < 1e-12:
             break
     return value
 

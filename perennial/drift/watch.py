@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 from perennial.drift.calibration import Calibration, calibrate_columns
 from perennial.drift.judge import check_columns
 from perennial.drift.places import place_in_time, reference_spans, season_of
-from perennial.drift.policy import DriftPolicy
-from perennial.drift.profiles import WORDS, columns_of, common_resolution, resolution_of
+from perennial.drift.policy import WORDS, DriftPolicy
+from perennial.drift.profiles import columns_of, common_resolution, resolution_of
 from perennial.drift.report import DriftReport, WindowEvidence
 from perennial.profile.model import Profile, merge
+
+MOST_WINDOWS = 32
+"""Windows of the history that are looked at: the cost of a check doesn't grow with it."""
 
 __all__ = ["calibrate", "check", "choose_reference"]
 
@@ -94,6 +97,7 @@ def check(
     columns = common_resolution([reference, window])
     readable = resolution_of(window, calibration.resolution) if calibration is not None else columns
     weights = policy.weights if weights is None else weights
+    weights = {name + WORDS: weight for name, weight in weights.items()} | dict(weights)
     out = _left_out(weights)
     batches = calibration.window_batches if calibration is not None else policy.window_batches
     return check_columns(
@@ -103,7 +107,7 @@ def check(
         calibration=calibration,
         policy=policy,
         weights=weights,
-        history=[item.evidence if isinstance(item, DriftReport) else item for item in history],
+        history=[item.evidence if isinstance(item, DriftReport) else item for item in history[-MOST_WINDOWS:]],
         now=now,
         positions=_positions(calibration, now, position, batches),
         seasons=_seasons(calibration, policy, now, season, batches),
