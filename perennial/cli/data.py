@@ -83,7 +83,7 @@ def compare(loop: str, *, reference: Path, current: Path, calibrate_with: Sequen
     """The drift report of two stored profiles, calibrated by batch profiles of the reference where given."""
     from perennial.drift import DriftPolicy, calibrate, check
 
-    policy = load_named_loop(loop).triggers.drift or DriftPolicy()
+    policy = load_named_loop(loop).triggers.drift or DriftPolicy.model_validate({})
     calibration = calibrate([read_profile(path) for path in calibrate_with], policy=policy) if calibrate_with else None
     return check(
         read_profile(reference),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -52,12 +53,12 @@ class Narrator:
         if not isinstance(event, _QUIET):
             self._print(event.detail_type, tell(event), _STYLES.get(type(event), ""))
 
-    def report(self, demo: Demo) -> str:
+    def report(self, demo: Demo, summary: Iterable[tuple[str, bool, str]]) -> str:
         """The story as a self-contained HTML page."""
         from perennial.cli.demo.story import story_of
         from perennial.report import render_story
 
-        return render_story(story_of(demo, self.lines))
+        return render_story(story_of(demo, self.lines, summary))
 
     def _print(self, kind: str, sentence: str, style: str) -> None:
         with self._lock:

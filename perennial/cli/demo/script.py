@@ -46,6 +46,7 @@ class Accident:
     """One provoked accident and how the loop met it."""
 
     name: str
+    provoked: str
     survived: bool
     sentence: str
 
@@ -59,9 +60,9 @@ class Demo:
     feed: Feed
     traffic: Traffic
     say: Callable[[str], None]
-    label: str
     next_week: int = 0
     landed: int = 0
+    provoked: str = ""
     accidents: list[Accident] = field(default_factory=list)
 
     # --- what happened so far ----------------------------------------------------------------------------------
@@ -118,7 +119,7 @@ class Demo:
     def poisoned_batch(self) -> None:
         """A supplier's broken export lands; the right file comes afterwards."""
         week = self.stream.week(self.next_week)
-        self.say("accident 1: a supplier's broken export lands (temperatures in Fahrenheit, humidity as text)")
+        self._provoke("a supplier's broken export lands (temperatures in Fahrenheit, humidity as text)")
         since = len(self.feed.events)
         self._land(keys.BATCHES_PREFIX, week.batch_name, _poison(week.batch_csv()))
         event = self._await(
@@ -131,9 +132,7 @@ class Demo:
 
     def flipped_labels(self) -> None:
         """A broken labelling job says busy for quiet; whoever learns from it must not be served."""
-        self.say(
-            f"accident 2: a broken labelling job flips the labels of {_FLIPPED_WEEKS} weeks, and somebody retrains"
-        )
+        self._provoke(f"a broken labelling job flips the labels of {_FLIPPED_WEEKS} weeks, and somebody retrains")
         first = self.next_week - _FLIPPED_WEEKS
         since = len(self.feed.events)
         self._labels(first, flipped=True, delay=_days(3))
@@ -154,7 +153,7 @@ class Demo:
 
     def failure_in_service(self) -> None:
         """A challenger that is good on all history meets a weather code that history never held."""
-        self.say("accident 3: a challenger that can't take a new weather code, which then appears in live traffic")
+        self._provoke("a challenger that can't take a new weather code, which then appears in live traffic")
         since = len(self.feed.events)
         errors_before = dict(self.traffic.errors)
         run = self._retrain("an engineer turns strict categories on", {"unknown_category": "error"})
@@ -233,8 +232,12 @@ class Demo:
     def _traffic_goes_on(self) -> _Going:
         return _Going(self.traffic)
 
+    def _provoke(self, what: str) -> None:
+        self.provoked = what
+        self.say(f"accident {len(self.accidents) + 1}: {what}")
+
     def _accident(self, name: str, survived: bool, sentence: str) -> None:
-        self.accidents.append(Accident(name, survived, sentence))
+        self.accidents.append(Accident(name, self.provoked, survived, sentence))
         self.say(("survived: " if survived else "NOT survived: ") + f"{name}: {sentence}")
 
 

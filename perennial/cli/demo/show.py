@@ -27,6 +27,7 @@ HISTORY_WEEKS = 12
 MOST_WEEKS = 60
 MINIMUM_BATCHES = 20
 MINIMUM_PROMOTIONS = 2
+ACCIDENTS = 3
 
 
 def show(loop: str, *, port: int, report: Path) -> bool:
@@ -45,19 +46,20 @@ def show(loop: str, *, port: int, report: Path) -> bool:
             Feed(deployment, narrator.tell) as feed,
             Traffic(deployment, record_id=loaded.contract.record_id) as traffic,
         ):
-            demo = Demo(deployment, stream, feed, traffic, narrator.say, label=loaded.contract.label)
+            demo = Demo(deployment, stream, feed, traffic, narrator.say)
             try:
                 _acts(demo)
             except DemoStalled as error:
                 err.print(str(error), style="red")
                 err.print(f"the local cloud's log: {os.path.relpath(cloud.server.log_path)}", style="red")
             time.sleep(1.0)
-        held = _summary(demo)
+        rows = _facts(demo)
+        _print_summary(demo, rows)
         report = root / report
         report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(narrator.report(demo), encoding="utf-8")
+        report.write_text(narrator.report(demo, rows), encoding="utf-8")
     out.print(f"\nreport: {os.path.relpath(report)}")
-    return held
+    return all(held for _, held, _ in rows) and len(demo.accidents) == ACCIDENTS
 
 
 def _deploy(cloud: LocalCloud, narrator: Narrator) -> None:
@@ -101,14 +103,16 @@ def _promises(demo: Demo) -> list[tuple[str, bool, str]]:
     ]
 
 
-def _summary(demo: Demo) -> bool:
+def _facts(demo: Demo) -> list[tuple[str, bool, str]]:
+    return _promises(demo) + [(accident.name, accident.survived, accident.sentence) for accident in demo.accidents]
+
+
+def _print_summary(demo: Demo, rows: list[tuple[str, bool, str]]) -> None:
     table = Table(title="what happened", title_justify="left")
     for column in ("promise", "seen", "kept"):
         table.add_column(column)
-    rows = _promises(demo) + [(accident.name, accident.survived, accident.sentence) for accident in demo.accidents]
     for name, held, figure in rows:
         table.add_row(name, figure, "yes" if held else "[red]NO[/red]")
     for slot, (answered, failed) in sorted(demo.traffic.counts().items()):
         table.add_row(f"requests answered by {slot}", f"{answered:,} ({failed} failed)", "")
     out.print(table)
-    return all(held for _, held, _ in rows) and len(demo.accidents) == 3
