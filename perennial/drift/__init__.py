@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from perennial.drift.calibration import Calibration
     from perennial.drift.policy import DriftPolicy, policy_for
     from perennial.drift.report import ColumnDrift, DriftReport, WindowEvidence
+    from perennial.drift.shares import compare_shares
     from perennial.drift.watch import calibrate, check, choose_reference
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "calibrate",
     "check",
     "choose_reference",
+    "compare_shares",
     "policy_for",
 ]
 
@@ -34,6 +36,7 @@ _HOMES = {
     "calibrate": "watch",
     "check": "watch",
     "choose_reference": "watch",
+    "compare_shares": "shares",
     "policy_for": "policy",
 }
 

@@ -84,11 +84,7 @@ def check_columns(
     weights = policy.weights if weights is None else weights
     scored = window if scored is None else scored
     usable = calibration if calibration is not None and calibration.sufficient else None
-    shared = [
-        name
-        for name in reference
-        if name in window and isinstance(window[name], type(reference[name])) and weights.get(name, 1.0) > 0
-    ]
+    shared = _shared(reference, window, weights)
     scorers = {name: _scorer(name, reference[name], calibration) for name in shared}
     measured = {name: measure_column(reference[name], window[name], scorers[name]) for name in shared}
     evidence = WindowEvidence(
@@ -99,17 +95,32 @@ def check_columns(
         scores={name: _scores(name, scored[name], scorers[name], usable) for name in shared} if usable else {},
     )
     level = policy.alarm_level(calibration.checks_per_year if calibration else None)
-    if evidence.rows < policy.min_rows:
-        reason = f"the window must have at least {policy.min_rows} rows. Got {evidence.rows} instead"
-        return _inconclusive(reason, usable is not None, level, evidence)
-    if not shared:
-        reason = "no column of the window is of the same name and type in the reference"
-        return _inconclusive(reason, usable is not None, level, evidence)
+    lacking = _lacking(rows, shared, policy)
+    if lacking:
+        return _inconclusive(lacking, usable is not None, level, evidence)
     if usable:
         found = _calibrated_evidence(shared, measured, usable, [*history, evidence], policy)
     else:
         found = {name: _uncalibrated_evidence(name, measured[name], calibration, policy) for name in shared}
     return _judge(measured, found, usable, calibration, policy, weights, [*history, evidence], level)
+
+
+def _shared(
+    reference: Mapping[str, ColumnCounts], window: Mapping[str, ColumnCounts], weights: Mapping[str, float]
+) -> list[str]:
+    """Columns that both sides have, of the same kind, and that take part."""
+    return [
+        name
+        for name, column in reference.items()
+        if isinstance(window.get(name), type(column)) and weights.get(name, 1.0) > 0
+    ]
+
+
+def _lacking(rows: int, shared: Sequence[str], policy: DriftPolicy) -> str | None:
+    """What a window lacks to be judged; None when nothing."""
+    if rows < policy.min_rows:
+        return f"the window must have at least {policy.min_rows} rows. Got {rows} instead"
+    return None if shared else "no column of the window is of the same name and type in the reference"
 
 
 def _inconclusive(reason: str, calibrated: bool, level: float, evidence: WindowEvidence) -> DriftReport:

@@ -93,7 +93,7 @@ class NumberScorer:
         """Rows in each fine group."""
         below = np.concatenate([[0.0], np.cumsum(binned.counts)])
         edges = np.concatenate([[0.0], below[np.searchsorted(binned.values, self.bounds)], below[-1:]])
-        return edges[1:] - edges[:-1]
+        return np.asarray(edges[1:] - edges[:-1])
 
     def location(self, groups: Floats) -> float:
         """Mean normal score of rows in the fine groups; 0 without rows."""

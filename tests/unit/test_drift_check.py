@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.contract import Contract
-from perennial.drift import Calibration, DriftPolicy, DriftReport, calibrate, check, choose_reference, policy_for
+from perennial.drift import (
+    Calibration,
+    DriftPolicy,
+    DriftReport,
+    calibrate,
+    check,
+    choose_reference,
+    compare_shares,
+    policy_for,
+)
 from perennial.drift.calibration import calibrate_columns, merge_columns
 from perennial.drift.distances import Binned
 from perennial.drift.judge import check_columns
@@ -318,3 +327,19 @@ def raised(tau: float, rows: int) -> float:
 @pytest.mark.parametrize(("tau", "rows"), [(0.0, 500), (0.05, 1000), (0.05, 1_000_000)])
 def test_identical_distributions_alarm_no_more_often_than_the_budget_says(tau: float, rows: int) -> None:
     assert raised(tau, rows) <= POLICY.alarm_level() + 2 * np.sqrt(0.05 * 0.95 / 144)
+
+
+def test_shares_to_plot_add_up_and_show_where_rows_went() -> None:
+    window = make_batch(seed=30, temp=1.0)
+    number = compare_shares(reference(), window, "temp")
+    assert len(number.labels) == len(number.reference) == len(number.window) == 10
+    assert number.labels[0].startswith("below ")
+    assert number.labels[-1].endswith(" and above")
+    assert sum(number.reference) == pytest.approx(1) == pytest.approx(sum(number.window))
+    assert number.reference == pytest.approx([0.1] * 10, abs=0.03)
+    assert number.window[0] < 0.04 < 0.3 < number.window[-1]
+    category = compare_shares(reference(), make_batch(seed=31, kinds="abd"), "kind")
+    assert category.labels == ("a", "b", "c", "others")
+    assert category.window == pytest.approx((1 / 3, 1 / 3, 0, 1 / 3), abs=0.04)
+    with pytest.raises(KeyError):
+        compare_shares(reference(), window, "nonsense")
