@@ -95,7 +95,7 @@ test-faults: $(VENV)/.has-test node_modules
 # A newer lock is installed over the older one; nothing is done when nothing changed.
 $(VENV)/.has-%: requirements/%.txt pyproject.toml $(VENV)/.has-bootstrap
 	@echo "== installing requirements/$*.txt into $(VENV)"
-	$(UV) pip install --quiet --python $(PYTHON) --require-hashes -r requirements/$*.txt
+	$(UV) pip install --quiet --compile-bytecode --python $(PYTHON) --require-hashes -r requirements/$*.txt
 	$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation -e .
 	@touch $@
 

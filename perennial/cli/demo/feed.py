@@ -10,6 +10,7 @@ from typing import Any
 from perennial import events, keys
 from perennial.cli.deployment import Deployment
 from perennial.events import Event
+from perennial.ledger import LedgerEntry
 
 __all__ = ["Feed"]
 
@@ -61,7 +62,7 @@ class Feed:
         while not self._stopping.is_set():
             for sort, item in self._newer():
                 self._after = sort
-                event = events.parse(str(item["detail_type"]), _detail(item))
+                event = _event(item)
                 self._tell(event)
                 with self._condition:
                     self.events.append(event)
@@ -73,8 +74,6 @@ class Feed:
         return [(sort, item) for sort, item in newer if sort.isdigit() and sort > self._after]
 
 
-def _detail(item: dict[str, Any]) -> Any:
-    import json
-
-    detail = item["detail"]
-    return json.loads(detail) if isinstance(detail, str) else detail
+def _event(item: dict[str, Any]) -> Event:
+    entry = LedgerEntry.model_validate_json(item["entry"])
+    return events.parse(entry.kind, entry.detail)
