@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data.generate import generate
 from benchmarks.data.peers import measure_peers
 
 __all__ = ["main"]
@@ -41,7 +40,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write all figures here")
     options = parser.parse_args()
     folder = ROOT / ".build" / "benchmarks" / "data" / str(options.rows)
-    generate(folder, options.rows)
+    # In a process of its own: children inherit their parent's peak of memory.
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.data.generate", str(folder), str(options.rows)], cwd=ROOT, check=True
+    )
     figures = measure(folder, options.repeats)
     if options.peers:
         figures["peers"] = measure_peers(folder, ROOT / ".build" / "peers", options.repeats)

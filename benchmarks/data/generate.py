@@ -8,6 +8,7 @@ categories of 3 to 5,000 values, one boolean. Four columns of the current batch 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ _CATEGORIES = {"channel": 3, "plan": 10, "region": 50, "city": 200, "product": 1
 _START = 1_767_225_600_000_000
 
 
-def generate(folder: Path, rows: int, *, dirty_share: float = 0.0) -> None:
+def generate(folder: Path, rows: int) -> None:
     """Write reference and current files of `rows` rows into `folder`, unless they are there."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed, name in ((11, "reference"), (12, "current")):
@@ -122,3 +123,7 @@ def _spoil(clean: Path, dirty: Path, *, share: float) -> None:
                 fields[2 + number // every % 11] = b"broken"
                 line = b",".join(fields)
             target.write(line)
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]), int(sys.argv[2]))

@@ -22,23 +22,31 @@ from numpy.typing import NDArray
 
 from perennial.contract import Grid
 from perennial.errors import ProfileMismatch
+from perennial.profile.bin_keys import (
+    BIN_LIMIT,
+    LARGEST,
+    clamped,
+    coarsen,
+    combine,
+    count,
+    excess,
+    fold,
+    from_ordered,
+    on_grid,
+    ordered,
+)
 
 __all__ = ["BIN_LIMIT", "FINEST_LEVEL", "LARGEST", "Histogram", "HistogramBuilder", "rebin", "shared_bins"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-BIN_LIMIT = 1536
 FINEST_LEVEL = 52
 _DENSE_LEVEL = 7
-_SMALLEST, LARGEST = 2.0**-100, 2.0**100
-_SMALLEST_BITS = int(np.float64(_SMALLEST).view(np.int64))
-_LARGEST_BITS = int(np.float64(LARGEST).view(np.int64))
 _SLOT_BITS = 14
 _SLOT_SHIFT, _SPREAD = np.uint64(64 - _SLOT_BITS), np.uint64(0x9E3779B97F4A7C15)
 #: The bits of a nan: no value on a grid.
 _NO_VALUE = np.uint64(0x7FFFFFFFFFFFFFFF)
-_MAGNITUDE = np.int64(0x7FFFFFFFFFFFFFFF)
 #: Keeps sign, exponent and 23 bits of mantissa: what is left converts to float32 without rounding into another bin.
 _FLOAT32_BITS = np.uint64(0xFFFFFFFFE0000000)
 #: Biased float32 exponents of the smallest and the largest magnitude that count as themselves.
@@ -85,8 +93,9 @@ class Histogram:
 
     @property
     def upper(self) -> Floats:
-        """Upper edge of each bin, in the column's unit; equal to `lower` for the centre's own bin."""
-        return self._to_unit(np.where(self.keys >= 0, self._z(self.keys + (self.keys > 0)), self._z(self.keys)))
+        """Upper edge of each bin, in the column's unit; a bin of one value reaches to the next float."""
+        upper = self._to_unit(np.where(self.keys >= 0, self._z(self.keys + (self.keys > 0)), self._z(self.keys)))
+        return np.maximum(upper, np.nextafter(self.lower, np.inf))
 
     @property
     def values(self) -> Floats:
@@ -115,12 +124,12 @@ class Histogram:
         """The same rows on bins of a coarser level."""
         if level >= self.level:
             return self
-        keys, counts = _fold(_coarsen(self.keys, self.level - level), self.counts)
+        keys, counts = fold(coarsen(self.keys, self.level - level), self.counts)
         return Histogram(self.grid, level, keys, counts)
 
     def canonical(self) -> Histogram:
         """The finest level that keeps `BIN_LIMIT`."""
-        return self.at_level(self.level - _excess(self.keys))
+        return self.at_level(self.level - excess(self.keys))
 
     def merge(self, other: Histogram) -> Histogram:
         """
@@ -135,7 +144,7 @@ class Histogram:
             raise ProfileMismatch(f"histograms must share a grid. Got {self.grid} and {other.grid} instead; use rebin")
         level = min(self.level, other.level)
         one, two = self.at_level(level), other.at_level(level)
-        keys, counts = _combine(np.concatenate([one.keys, two.keys]), np.concatenate([one.counts, two.counts]))
+        keys, counts = combine(np.concatenate([one.keys, two.keys]), np.concatenate([one.counts, two.counts]))
         return Histogram(self.grid, level, keys, counts).canonical()
 
     def _z(self, keys: Ints) -> Floats:
@@ -170,8 +179,8 @@ def rebin(histogram: Histogram, grid: Grid) -> tuple[Histogram, float]:
     if grid == histogram.grid:
         return histogram, 0.0
     builder = HistogramBuilder(grid)
-    z = _on_grid(histogram.values, grid)
-    builder.add_keys(_ordered(z), histogram.counts)
+    z = on_grid(histogram.values, grid)
+    builder.add_keys(ordered(z), histogram.counts)
     moved = builder.build()
     old = 0.0 if histogram.is_exact else float(np.max(histogram.upper - histogram.lower, initial=0.0)) / 2
     new = 0.0 if moved.is_exact else float(np.max(moved.upper - moved.lower, initial=0.0))
@@ -252,11 +261,11 @@ class HistogramBuilder:
     @staticmethod
     def sanitised(z: Floats) -> Floats:
         """Values as they are counted: tiny ones and -0.0 as 0, huge ones at the limit."""
-        return _from_ordered(_ordered(z))
+        return from_ordered(ordered(z))
 
     def _add_sparse(self, z: Floats) -> None:
         before = len(self._keys)
-        self.add_keys(_ordered(z), None)
+        self.add_keys(ordered(z), None)
         if self.is_exact and len(self._keys) > before:
             self._settle()
             self._known = _KnownValues(self._keys)
@@ -265,27 +274,27 @@ class HistogramBuilder:
         """Move what was counted in the table of known values to the sparse counts."""
         if self._known is not None:
             keys, counts = self._known.keys, self._known.counts
-            self._keys, self._counts = _combine(
+            self._keys, self._counts = combine(
                 np.concatenate([self._keys, keys]), np.concatenate([self._counts, counts])
             )
             self._known = None
 
-    def add_keys(self, ordered: Ints, counts: Ints | None) -> None:
+    def add_keys(self, finest: Ints, counts: Ints | None) -> None:
         """Count ordered keys of the finest level, `counts` rows each (1 where None)."""
-        keys, weights = _count(_coarsen(ordered, FINEST_LEVEL - self._level), counts)
+        keys, weights = count(coarsen(finest, FINEST_LEVEL - self._level), counts)
         if self._dense is not None:
             self._add_dense(keys, weights)
             return
-        keys, weights = _combine(np.concatenate([self._keys, keys]), np.concatenate([self._counts, weights]))
+        keys, weights = combine(np.concatenate([self._keys, keys]), np.concatenate([self._counts, weights]))
         if self._known is not None and len(keys) > BIN_LIMIT:
             self._keys, self._counts = keys, weights
             self._settle()
             keys, weights = self._keys, self._counts
-        drop = min(_excess(keys), self._level - _DENSE_LEVEL)
+        drop = min(excess(keys), self._level - _DENSE_LEVEL)
         if drop and self.is_exact:
-            self.exact_values = _from_ordered(keys)
+            self.exact_values = from_ordered(keys)
         self._level -= drop
-        self._keys, self._counts = _fold(_coarsen(keys, drop), weights)
+        self._keys, self._counts = fold(coarsen(keys, drop), weights)
         if self._level == _DENSE_LEVEL:
             self._dense = np.zeros(2 << (8 + self._level), np.int64)
             self._add_dense(self._keys, self._counts)
@@ -301,8 +310,8 @@ class HistogramBuilder:
         magnitude, negative = index % half, index >= half
         keys = magnitude + ((1023 - 127) << self._level)
         bits = keys << (FINEST_LEVEL - self._level)
-        keys = np.where(bits < _SMALLEST_BITS, 0, np.minimum(bits, _LARGEST_BITS) >> (FINEST_LEVEL - self._level))
-        keys, counts = _combine(np.where(negative, -keys, keys), self._dense[index])
+        keys = coarsen(clamped(bits), FINEST_LEVEL - self._level)
+        keys, counts = combine(np.where(negative, -keys, keys), self._dense[index])
         return Histogram(self._grid, self._level, keys, counts).canonical()
 
     def _add_dense(self, keys: Ints, counts: Ints) -> None:
@@ -326,18 +335,6 @@ class HistogramBuilder:
         return middle + int(sides[:, :tiny].any()) + int(sides[0, huge:].any()) + int(sides[1, huge:].any())
 
 
-def _on_grid(x: Floats, grid: Grid) -> Floats:
-    return (x - grid.center) * (1.0 / grid.scale)
-
-
-def _ordered(z: Floats) -> Ints:
-    """Bit patterns that order as their values do; tiny values are 0, huge ones are clamped."""
-    bits = z.view(np.int64)
-    magnitude = bits & _MAGNITUDE
-    magnitude = np.where(magnitude < _SMALLEST_BITS, 0, np.minimum(magnitude, _LARGEST_BITS))
-    return np.where(bits < 0, -magnitude, magnitude)
-
-
 class _KnownValues:
     """
     Counts values by a table of hashes while they are few: three times faster than sorting each block.
@@ -346,7 +343,7 @@ class _KnownValues:
     """
 
     def __init__(self, keys: Ints) -> None:
-        bits = _from_ordered(keys).view(np.uint64)
+        bits = from_ordered(keys).view(np.uint64)
         slots = (bits * _SPREAD) >> _SLOT_SHIFT
         self._table = np.full(1 << _SLOT_BITS, _NO_VALUE, np.uint64)
         self._table[slots] = bits
@@ -371,62 +368,6 @@ class _KnownValues:
             return z[:0]
         self._counts += np.bincount(index[known], minlength=len(self._counts))
         return np.asarray(z[~known])
-
-
-def _from_ordered(keys: Ints) -> Floats:
-    return np.copysign(np.abs(keys).view(np.float64), keys)
-
-
-def _coarsen(keys: Ints, bits: int) -> Ints:
-    """Drop low bits of the magnitude, keep the sign."""
-    if bits == 0:
-        return keys
-    return np.where(keys < 0, -(-keys >> bits), keys >> bits)
-
-
-def _count(keys: Ints, counts: Ints | None) -> tuple[Ints, Ints]:
-    """Ascending distinct keys and how many rows each has; one row a key where `counts` is None."""
-    if counts is not None or len(keys) == 0:
-        return _combine(keys, np.ones(len(keys), np.int64) if counts is None else counts)
-    low, high = int(keys.min()), int(keys.max())
-    if high - low < 4 * BIN_LIMIT:
-        number = np.bincount(keys - low)
-        found = np.flatnonzero(number)
-        return found + low, number[found]
-    keys = np.sort(keys)
-    first = _starts(keys)
-    return keys[first], np.diff(first, append=len(keys))
-
-
-def _combine(keys: Ints, counts: Ints) -> tuple[Ints, Ints]:
-    """Ascending distinct keys and the sum of their counts."""
-    if (keys[1:] > keys[:-1]).all():
-        return keys, counts
-    order = np.argsort(keys, kind="stable")
-    return _fold(keys[order], counts[order])
-
-
-def _fold(keys: Ints, counts: Ints) -> tuple[Ints, Ints]:
-    """The same for keys that ascend already."""
-    if len(keys) == 0:
-        return keys, counts
-    first = _starts(keys)
-    return keys[first], np.add.reduceat(counts, first)
-
-
-def _starts(keys: Ints) -> Ints:
-    return np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-
-
-def _excess(keys: Ints) -> int:
-    """How many low bits ascending distinct keys must drop to leave at most `BIN_LIMIT` of them."""
-    if len(keys) <= BIN_LIMIT:
-        return 0
-    apart = np.where((keys[1:] < 0) == (keys[:-1] < 0), np.abs(keys[1:]) ^ np.abs(keys[:-1]), _MAGNITUDE)
-    # Two neighbours stay apart while the bits that are dropped are fewer than the place of their highest difference.
-    apart &= ~(apart >> 1)  # so that rounding to float64 can not reach the next power of two
-    places = np.sort(np.frexp(apart.astype(np.float64))[1])[::-1]
-    return int(places[BIN_LIMIT - 1])
 
 
 def _fill(histograms: list[Histogram]) -> tuple[Floats, tuple[Ints, ...]]:

@@ -32,6 +32,8 @@ _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _INTEGER = r"^[+-]?[0-9]+$"
 _TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?%s)?$"
 _NAIVE, _ZONED = _TIME % "", _TIME.replace(")?$", ")$") % r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+_FAILED_CELL = re.compile(r"Failed to parse string: '(.*)' as a scalar", re.DOTALL)
+_ATTEMPTS = 4
 _SPACES = " \t"
 
 
@@ -61,11 +63,9 @@ def parse_text(values: Any, column: Column) -> tuple[Any, Flags | None]:
 
 def _numbers(values: Any) -> tuple[Any, Flags | None]:
     trimmed = pc.ascii_trim(values, _SPACES)
-    try:
-        found = pc.cast(trimmed, pa.float64())
-    except pa.ArrowInvalid:
-        trimmed = _only(trimmed, pc.match_substring_regex(trimmed, _NUMBER))
-        found = _cast_each(trimmed, pa.float64(), float)
+    found = _cast_without(trimmed, pa.float64())
+    if found is None:
+        found = _cast_each(_only(trimmed, pc.match_substring_regex(trimmed, _NUMBER)), pa.float64(), float)
     finite = pc.is_finite(found)
     if pc.all(finite, min_count=0).as_py() is False:
         found = pc.if_else(finite, found, pa.scalar(None, pa.float64()))
@@ -74,8 +74,12 @@ def _numbers(values: Any) -> tuple[Any, Flags | None]:
 
 def _integers(values: Any) -> tuple[Any, Flags | None]:
     trimmed = pc.ascii_trim(values, _SPACES)
-    trimmed = _only(trimmed, pc.match_substring_regex(trimmed, _INTEGER))
-    found = _cast_each(pc.ascii_ltrim(trimmed, "+"), pa.int64(), _int64)
+    # Arrow takes 0x10 for a whole number: then the form of each cell is looked at first.
+    hexadecimal = pc.any(pc.match_substring(trimmed, "x", ignore_case=True), min_count=0).as_py()
+    found = None if hexadecimal else _cast_without(trimmed, pa.int64())
+    if found is None:
+        strict = _only(trimmed, pc.match_substring_regex(trimmed, _INTEGER))
+        found = _cast_each(pc.ascii_ltrim(strict, "+"), pa.int64(), _int64)
     return found, _lost(values, found)
 
 
@@ -122,6 +126,24 @@ def _lost(before: Any, after: Any) -> Flags | None:
     if after.null_count == before.null_count:
         return None
     return np.asarray(pc.and_not(after.is_null(), before.is_null()).to_numpy(zero_copy_only=False))
+
+
+def _cast_without(values: Any, kind: Any) -> Any:
+    """
+    A cast that drops the cells it fails on, as long as these are the same few texts (as broken cells mostly are).
+
+    None if they are more: a look at each cell's form costs less then.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            return pc.cast(values, kind)
+        except pa.ArrowInvalid as error:
+            failed = _FAILED_CELL.search(str(error))
+            wrong = pc.equal(values, failed[1]) if failed else None
+            if wrong is None or not pc.any(wrong, min_count=0).as_py():
+                return None
+            values = pc.if_else(wrong, pa.scalar(None, pa.string()), values)
+    return None
 
 
 def _cast_each(values: Any, kind: Any, convert: Callable[[str], Any]) -> Any:

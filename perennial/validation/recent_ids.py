@@ -41,7 +41,7 @@ class RecentIds:
     @classmethod
     def of(cls, ids: Any) -> RecentIds:
         """The set of an Arrow array's values."""
-        return cls(np.unique(hash_column(ids)))
+        return cls(_sorted_set(hash_column(ids)))
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -61,7 +61,7 @@ class RecentIds:
 
     def merge(self, *others: RecentIds) -> RecentIds:
         """The union."""
-        return RecentIds(np.unique(np.concatenate([self.hashes, *(o.hashes for o in others)])))
+        return RecentIds(_sorted_set(np.concatenate([self.hashes, *(o.hashes for o in others)])))
 
     def to_bytes(self) -> bytes:
         """The stored form."""
@@ -99,9 +99,10 @@ class IdIndex:
         """`(repeated in this file, repeated from a recent one)` for each hash; all of them are remembered."""
         slots = (hashes >> self._shift).view(np.int64)
         repeated = np.zeros(len(hashes), np.bool_)
-        order = np.argsort(hashes, kind="stable")
-        run = hashes[order]
-        repeated[order[1:][run[1:] == run[:-1]]] = True
+        run = np.sort(hashes)
+        if (run[1:] == run[:-1]).any():
+            order = np.argsort(hashes, kind="stable")
+            repeated[order[1:][run[1:] == run[:-1]]] = True
         suspects = np.flatnonzero(self._seen[slots])
         for earlier in self._runs:
             repeated[suspects] |= _found(earlier, hashes[suspects])
@@ -117,12 +118,18 @@ class IdIndex:
         self._runs.append(run)
         while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
             last = self._runs.pop()
-            self._runs[-1] = np.sort(np.concatenate([self._runs[-1], last]), kind="stable")
+            self._runs[-1] = np.sort(np.concatenate([self._runs[-1], last]))
 
     @property
     def hashes(self) -> Hashes:
         """All ids that were added, ascending."""
-        return np.unique(np.concatenate([np.empty(0, np.uint64), *self._runs]))
+        return _sorted_set(np.concatenate([np.empty(0, np.uint64), *self._runs]))
+
+
+def _sorted_set(hashes: Hashes) -> Hashes:
+    """Ascending distinct hashes; numpy's `unique` builds a hash table for whole numbers, which takes far longer."""
+    ordered = np.sort(hashes)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
 
 
 def _found(sorted_hashes: Hashes, hashes: Hashes) -> Flags:

@@ -121,6 +121,8 @@ class _ColumnCheck:
     def __init__(self, name: str, column: Column, limits: Limits, optional: bool) -> None:
         self._name, self._column, self._limits = name, column, limits
         self._low, self._high = (_bound(column, b) for b in (column.min, column.max))
+        allowed = [str(v) for v in column.allowed or ()]
+        self._allowed_reason = f"{name} must be one of {', '.join(allowed[:20])}{', …' if len(allowed) > 20 else ''}"
         self._allowed = None if column.allowed is None else _allowed(column)
         self._accepts_null = optional or column.accepts_null
         self._is_text = column.type in ("category", "text")
@@ -146,11 +148,6 @@ class _ColumnCheck:
         elif self._allowed is not None:
             found += self._flag(pc.invert(pc.is_in(values, value_set=self._allowed)), values, self._allowed_reason)
         return found
-
-    @property
-    def _allowed_reason(self) -> str:
-        allowed = [str(v) for v in self._column.allowed or ()]
-        return f"{self._name} must be one of {', '.join(allowed[:20])}{', …' if len(allowed) > 20 else ''}"
 
     def _out_of_range(self, values: Any) -> list[tuple[Flags, str]]:
         low, high = _least_and_greatest(values)
