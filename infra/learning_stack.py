@@ -105,16 +105,8 @@ class LearningStack(cdk.Stack):
 
         register = self._function("RegisterModel", register_model, model_package_group=group, image_uri=self.image_uri)
         register.may_read(base.lake, "models/*", "reports/evaluations/*")
-        register.may(
-            ["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage", "sagemaker:AddTags"],
-            [packages],
-            because=_PACKAGES,
-        )
-        register.may(["sagemaker:CreateModelPackage", "sagemaker:AddTags"], [group_arn])
-        register.may_anywhere(
-            ["sagemaker:ListModelPackages"],
-            because="Listing model packages accepts no resource; it shows names and states only.",
-        )
+        register.may(["sagemaker:CreateModelPackage"], [packages], because=_PACKAGES)
+        register.may(["sagemaker:CreateModelPackage"], [group_arn])
         register.may_use_catalog("GetItem", "PutItem", "UpdateItem")
         register.may_announce()
 

@@ -59,10 +59,7 @@ class ServingStack(cdk.Stack):
 
     def _make_functions(self) -> None:
         base = self.foundation
-        endpoint, configs = (
-            self._arn("endpoint", base.endpoint_name),
-            self._arn("endpoint-config", f"{base.loop.name}-*"),
-        )
+        endpoint = self._arn("endpoint", base.endpoint_name)
 
         prepare = self._function(
             "PrepareRollout",
@@ -71,15 +68,13 @@ class ServingStack(cdk.Stack):
             tags=base.deployment.tags(base.loop.name),
         )
         prepare.may(["sagemaker:DescribeEndpoint"], [endpoint])
-        prepare.may(["sagemaker:DescribeEndpointConfig"], [configs], because=_NAMES)
         prepare.may_read(base.lake, "models/*")
-        prepare.may_use_catalog("GetItem", "PutItem", "UpdateItem", "DeleteItem")
+        prepare.may_use_catalog("GetItem", "PutItem", "UpdateItem")
         prepare.may_announce()
 
         smoke = self._function("SmokeTest", smoke_test, timeout=120)
-        smoke.may(["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"], [endpoint])
+        smoke.may(["sagemaker:InvokeEndpoint"], [endpoint])
         smoke.may_read(base.lake, "reports/evaluations/*")
-        smoke.may_use_catalog("GetItem")
 
         analyse = self._function("AnalyseCanary", analyse_canary, alarm_names=self.guardrails.names)
         analyse.may(["sagemaker:DescribeEndpoint"], [endpoint])
@@ -93,14 +88,14 @@ class ServingStack(cdk.Stack):
 
         finish = self._function("FinishRollout", finish_rollout)
         finish.may(["sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"], [endpoint])
-        finish.may_use_catalog("GetItem", "PutItem", "UpdateItem", "DeleteItem")
+        finish.may_use_catalog("GetItem", "PutItem", "UpdateItem")
         finish.may_announce()
 
         back = self._function(
             "RollBack", roll_back, timeout=180, dead_letters=self.undelivered, alarm_names=self.guardrails.names
         )
         back.may(["sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"], [endpoint])
-        back.may_use_catalog("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query")
+        back.may_use_catalog("GetItem", "PutItem", "UpdateItem")
         back.may_announce()
 
     def _make_machine(self) -> StateMachine:

@@ -93,9 +93,9 @@ class TearDown(Construct):
             service="sagemaker", resource="endpoint-config", resource_name=f"{foundation.loop.name}-*"
         )
         model = stack.format_arn(service="sagemaker", resource="model", resource_name=f"{foundation.loop.name}-*")
-        self.function.may(["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint", "sagemaker:ListTags"], [endpoint])
+        self.function.may(["sagemaker:DeleteEndpoint", "sagemaker:ListTags"], [endpoint])
         self.function.may(
-            ["sagemaker:DescribeEndpointConfig", "sagemaker:DeleteEndpointConfig", "sagemaker:ListTags"],
+            ["sagemaker:DeleteEndpointConfig", "sagemaker:ListTags"],
             [config],
             because=_NAMES,
         )

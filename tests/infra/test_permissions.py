@@ -18,8 +18,7 @@ STACK_POLICIES = {
     "AWS::SQS::QueuePolicy": "PolicyDocument",
     "AWS::SNS::TopicPolicy": "PolicyDocument",
 }
-# Lambda sets neither key in the role session that it takes, so a condition on them would lock the function out:
-# https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html, read 2026-11.
+# Lambda's guide gives execution roles a trust without conditions, and keeps aws:SourceArn for policies on functions.
 WITHOUT_SOURCE = {"lambda.amazonaws.com"}
 SOURCE_KEYS = ("aws:SourceArn", "aws:SourceAccount", "kms:EncryptionContext:aws:logs:arn")
 # What every function has, whatever its docstring says: its own log, traces, the loop's file and its key; and what

@@ -12,7 +12,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from tests.infra.conftest import Assembly
 from tests.infra.definitions import definitions
 
-# https://docs.aws.amazon.com/step-functions/latest/dg/integrate-optimized.html, read 2026-11: optimized integrations.
+# https://docs.aws.amazon.com/step-functions/latest/dg/integrate-optimized.html: optimized integrations.
 OPTIMIZED = {
     "lambda:invoke.waitForTaskToken": ("lambda", "Invoke"),
     "sagemaker:createTrainingJob.sync": ("sagemaker", "CreateTrainingJob"),
