@@ -12,7 +12,7 @@ from functions import decide_retraining
 from perennial import keys
 from perennial.aws.catalog import Catalog
 from perennial.errors import EventInvalid
-from perennial.events import BatchAccepted, DriftDetected, RetrainingDeclined, RetrainingRequested
+from perennial.events import BatchAccepted, DriftDetected, LabelsJoined, RetrainingDeclined, RetrainingRequested
 from tests.builders import day, make_batch, make_labels, make_loop
 from tests.functions.builders import lock_of
 from tests.functions.world import World, on_bus
@@ -83,6 +83,15 @@ def test_enough_labelled_data_starts_the_first_run(world: World) -> None:
     [event] = world.announced()
     assert isinstance(event, RetrainingRequested)
     assert (answer["run_id"], answer["execution_arn"]) == (event.run_id, event.execution_arn)
+
+
+def test_labels_that_make_a_history_long_enough_start_the_first_run(world: World) -> None:
+    put_history(world)
+    labels = LabelsJoined(
+        loop="demo", at=world.now, labels_id="l" * 40, key="labels/1.csv", rows=100, quarantined=0, as_of=day(12)
+    )
+
+    assert world.run(decide_retraining, on_bus(labels))["fired"]
 
 
 def test_the_machines_input_is_what_it_documents(world: World) -> None:
