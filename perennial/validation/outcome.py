@@ -8,7 +8,7 @@ from typing import Any
 
 from perennial.contract import Column, Contract
 from perennial.profile import Profile
-from perennial.validation.recent_ids import RecentIds
+from perennial.validation.recent_ids import IdIndex, RecentIds
 
 __all__ = ["Limits", "Outcome", "SchemaChange", "Violation"]
 
@@ -79,7 +79,12 @@ class Outcome:
     last_event_at: datetime | None
     schema_change: SchemaChange | None
     content_digest: str
-    record_ids: RecentIds = field(default_factory=RecentIds)
+    ids: IdIndex | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def record_ids(self) -> RecentIds:
+        """The set of the accepted rows' ids; made when asked for."""
+        return RecentIds(self.ids.hashes) if self.ids is not None else RecentIds()
 
     def to_json(self) -> dict[str, Any]:
         """All but the profile and the ids, as plain values."""

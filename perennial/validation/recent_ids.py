@@ -23,6 +23,7 @@ Hashes = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
 
 _MAGIC = b"PRNLIDS\x01"
+_FIRST_BITS, _LAST_BITS, _MOST_RUNS = 21, 27, 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,44 +87,58 @@ class IdIndex:
     """
     The ids of one file as they come: tells which were there before.
 
-    A table of bits answers for most new ids; only ids whose bit is set are searched for in the sorted runs.
+    A table of flags, one for the leading bits of a hash, answers for most new ids; only ids whose flag is set are
+    searched for in the sorted runs of earlier blocks. The table grows with the file up to 128 MB.
     """
 
     def __init__(self, known: Iterable[RecentIds] = ()) -> None:
         self._known = [k.hashes for k in known if len(k)]
         self._runs: list[Hashes] = []
-        self._seen = np.zeros(1 << 22, np.bool_)
-        self._shift = np.uint64(64 - 22)
+        self._bits, self._count = _FIRST_BITS, 0
+        self._flags = np.zeros(1 << self._bits, np.bool_)
 
     def add(self, hashes: Hashes) -> tuple[Flags, Flags]:
         """`(repeated in this file, repeated from a recent one)` for each hash; all of them are remembered."""
-        slots = (hashes >> self._shift).view(np.int64)
         repeated = np.zeros(len(hashes), np.bool_)
         run = np.sort(hashes)
         if (run[1:] == run[:-1]).any():
             order = np.argsort(hashes, kind="stable")
-            repeated[order[1:][run[1:] == run[:-1]]] = True
-        suspects = np.flatnonzero(self._seen[slots])
-        for earlier in self._runs:
-            repeated[suspects] |= _found(earlier, hashes[suspects])
-        self._seen[slots] = True
-        self._remember(run)
+            repeated[order[1:][hashes[order[1:]] == hashes[order[:-1]]]] = True
+        earlier = self._earlier(run)
+        if len(earlier):
+            repeated |= _found(earlier, hashes)
         recent = np.zeros(len(hashes), np.bool_)
         for known in self._known:
             recent |= _found(known, hashes)
         return repeated, recent
 
-    def _remember(self, run: Hashes) -> None:
-        """Runs grow geometrically, so that there are few and each id is merged a few times only."""
-        self._runs.append(run)
-        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
-            last = self._runs.pop()
-            self._runs[-1] = np.sort(np.concatenate([self._runs[-1], last]))
-
     @property
     def hashes(self) -> Hashes:
         """All ids that were added, ascending."""
         return _sorted_set(np.concatenate([np.empty(0, np.uint64), *self._runs]))
+
+    def _earlier(self, run: Hashes) -> Hashes:
+        """Those of an ascending run that earlier ones hold; the run is remembered."""
+        # In ascending order the flags are walked from their start to their end, which caches like.
+        slots = (run >> np.uint64(64 - self._bits)).view(np.int64)
+        suspects = run[np.flatnonzero(self._flags[slots])]
+        held = np.zeros(len(suspects), np.bool_)
+        for earlier in self._runs:
+            held |= _found(earlier, suspects)
+        self._flags[slots] = True
+        self._runs.append(run)
+        self._count += len(run)
+        if len(self._runs) > _MOST_RUNS:
+            self._runs = [np.sort(np.concatenate(self._runs))]
+        if self._count > len(self._flags) // 8 and self._bits < _LAST_BITS:
+            self._grow()
+        return np.asarray(suspects[held])
+
+    def _grow(self) -> None:
+        self._bits = min(self._bits + 3, _LAST_BITS)
+        self._flags = np.zeros(1 << self._bits, np.bool_)
+        for run in self._runs:
+            self._flags[(run >> np.uint64(64 - self._bits)).view(np.int64)] = True
 
 
 def _sorted_set(hashes: Hashes) -> Hashes:

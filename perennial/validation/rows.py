@@ -88,10 +88,9 @@ class RowChecker:
         return CheckedBlock(batch.filter(pa.array(keep)), flagged, nulls, {}, ids[keep])
 
     @property
-    def record_ids(self) -> RecentIds:
-        """Ids of every row that was good."""
-        index = self._ids.get(self._contract.record_id)
-        return RecentIds(index.hashes) if index is not None else RecentIds()
+    def record_ids(self) -> IdIndex | None:
+        """Ids of every row that was good; None if ids need not be unique."""
+        return self._ids.get(self._contract.record_id)
 
     def _repeated(
         self, batch: Any, flagged: list[tuple[Flags, str]], ids: NDArray[np.uint64]

@@ -227,7 +227,7 @@ class _Run:
             last_event_at=last,
             schema_change=self._reader.schema_change if self._reader else None,
             content_digest=digest,
-            record_ids=self._checker.record_ids if accepted and self._checker else RecentIds(),
+            ids=self._checker.record_ids if accepted and self._checker else None,
         )
 
 
