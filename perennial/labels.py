@@ -7,7 +7,7 @@ a record wins; a dataset version that is already frozen never sees it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -22,6 +22,7 @@ __all__ = [
     "Label",
     "LabelPolicy",
     "Maturity",
+    "first",
     "join",
     "judge_maturity",
     "label_cutoff",
@@ -115,12 +116,35 @@ def newest(labels: Iterable[Label]) -> dict[str, Label]:
     return chosen
 
 
+def first(labels: Iterable[Label]) -> dict[str, Label]:
+    """
+    The label that was made first for each record, ties going to the smaller labels id: what is frozen once it is known.
+
+    >>> old, new = Label("r", 0, "f1"), Label("r", 1, "f2")
+    >>> first([new, old])["r"].value
+    0
+    """
+    chosen: dict[str, Label] = {}
+    for label in labels:
+        held = chosen.get(label.record_id)
+        if held is None or _rank(label) < _rank(held):
+            chosen[label.record_id] = label
+    return chosen
+
+
 def label_cutoff(as_of: datetime, policy: LabelPolicy) -> datetime:
     """The newest event time whose label must have come by `as_of`, if labels keep to their latency."""
     return as_of - timedelta(seconds=max(policy.latency_seconds, policy.negative_after_seconds or 0))
 
 
-def join(records: Mapping[str, datetime], labels: Iterable[Label], policy: LabelPolicy, *, as_of: datetime) -> Joined:
+def join(
+    records: Mapping[str, datetime],
+    labels: Iterable[Label],
+    policy: LabelPolicy,
+    *,
+    as_of: datetime,
+    frozen: Collection[str] = (),
+) -> Joined:
     """
     The records with the labels that count at `as_of`.
 
@@ -132,8 +156,12 @@ def join(records: Mapping[str, datetime], labels: Iterable[Label], policy: Label
         All labels known, in any order; those made after `as_of` are not looked at.
     as_of
         The data's present: a label from its future would be a leak in a replay.
+    frozen
+        Records whose first label counts for ever (anchors): whoever relabels history must not move the measure of
+        what was always true.
     """
-    known = newest(label for label in labels if label.labeled_at is None or label.labeled_at <= as_of)
+    seen = [label for label in labels if label.labeled_at is None or label.labeled_at <= as_of]
+    known = newest(seen) | first(label for label in seen if label.record_id in frozen)
     joined: dict[str, JoinedLabel] = {}
     pending: list[str] = []
     impossible: list[str] = []

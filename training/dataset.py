@@ -2,8 +2,8 @@
 The rows of a frozen dataset version, read from SageMaker's channels.
 
 The version says which batches train, hold out and anchor, and which label files count. A record that landed twice is
-taken from its first batch, and an anchor's record is never trained on; its label is the newest that was known when
-the version was frozen.
+taken from its first batch, and an anchor's record is never trained on. The label that counts is the newest that was
+known when the version was frozen; an anchor's is its first, so that relabelled history can't move the measure.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def read_dataset(dataset_dir: Path, version: DatasetVersion, loop: Loop) -> Data
     records = dict(
         zip(known[contract.record_id], (at.to_pydatetime() for at in known[contract.event_time]), strict=True)
     )
-    joined = join(records, _labels(dataset_dir, version, contract), loop.labels, as_of=version.as_of)
+    anchors = set(known.loc[known["_part"] == "anchor", contract.record_id])
+    labels = _labels(dataset_dir, version, contract)
+    joined = join(records, labels, loop.labels, as_of=version.as_of, frozen=anchors)
     labelled = known[known[contract.record_id].isin(joined.labels.keys())]
     values = pd.Series([joined.labels[i].value for i in labelled[contract.record_id]], index=labelled.index)
     values = _typed(values, contract.columns[contract.label])

@@ -81,9 +81,10 @@ def merge_files(paths: Sequence[Path]) -> Profile:
 
 def compare(loop: str, *, reference: Path, current: Path, calibrate_with: Sequence[Path]) -> Any:
     """The drift report of two stored profiles, calibrated by batch profiles of the reference where given."""
-    from perennial.drift import DriftPolicy, calibrate, check
+    from perennial.drift import DriftPolicy, calibrate, check, policy_for
 
-    policy = load_named_loop(loop).triggers.drift or DriftPolicy.model_validate({})
+    loaded = load_named_loop(loop)
+    policy = policy_for(loaded.contract, loaded.triggers.drift or DriftPolicy.model_validate({}))
     calibration = calibrate([read_profile(path) for path in calibrate_with], policy=policy) if calibrate_with else None
     return check(
         read_profile(reference),

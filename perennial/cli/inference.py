@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,14 +33,20 @@ def ask(
     target_variant: str | None = None,
     inference_id: str | None = None,
 ) -> Answered:
-    """Predict `rows`; an error of the model or the endpoint is an `Answered` with `error`, not an exception."""
+    """
+    Predict `rows`; an error of the model or the endpoint is an `Answered` with `error`, not an exception.
+
+    Rows of text cells, as read from a CSV file, are sent as CSV, whose cells the contract gives their types; others as
+    JSON, whose values must have them already.
+    """
+    content_type, body = _encoded(rows)
     options = {"TargetVariant": target_variant, "InferenceId": inference_id}
     try:
         response = deployment.runtime.invoke_endpoint(
             EndpointName=deployment["EndpointName"],
-            ContentType="application/json",
+            ContentType=content_type,
             Accept="application/json",
-            Body=json.dumps({"instances": list(rows)}, default=str).encode(),
+            Body=body,
             **{name: value for name, value in options.items() if value},
         )
     except ClientError as error:
@@ -47,12 +55,23 @@ def ask(
             "x-amzn-invoked-production-variant"
         )
         return Answered(variant=variant, model_version=None, predictions=(), error=f"{code}: {message}")
-    body = json.loads(response["Body"].read())
+    answer = json.loads(response["Body"].read())
     return Answered(
         variant=response.get("InvokedProductionVariant"),
-        model_version=body.get("model_version"),
-        predictions=tuple(body["predictions"]),
+        model_version=answer.get("model_version"),
+        predictions=tuple(answer["predictions"]),
     )
+
+
+def _encoded(rows: Sequence[Mapping[str, Any]]) -> tuple[str, bytes]:
+    if not all(value is None or isinstance(value, str) for row in rows for value in row.values()):
+        return "application/json", json.dumps({"instances": list(rows)}, default=str).encode()
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return "text/csv", text.getvalue().encode()
 
 
 def _variant_of(message: str) -> str | None:

@@ -86,3 +86,16 @@ def test_the_cut_off_waits_for_the_slower_of_latency_and_silence():
     policy = LabelPolicy.model_validate({"latency": "1d", "negative_after": "7d"})
     assert NOW - timedelta(days=7) == label_cutoff(NOW, policy)
     assert NOW - timedelta(days=1) == label_cutoff(NOW, LabelPolicy.model_validate({"latency": "1d"}))
+
+
+def test_a_frozen_record_keeps_its_first_label_whoever_relabels_it():
+    policy = LabelPolicy()
+    early = datetime(2026, 1, 2, tzinfo=UTC)
+    records = {"anchor": datetime(2026, 1, 1, tzinfo=UTC), "other": datetime(2026, 1, 1, tzinfo=UTC)}
+    labels = [
+        Label(record_id, value, f"file-{value}", early + timedelta(days=value))
+        for record_id in records
+        for value in (0, 1)
+    ]
+    joined = join(records, labels, policy, as_of=datetime(2026, 2, 1, tzinfo=UTC), frozen={"anchor"})
+    assert {record_id: label.value for record_id, label in joined.labels.items()} == {"anchor": 0, "other": 1}
