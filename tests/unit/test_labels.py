@@ -1,10 +1,10 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.labels import JoinedLabel, LabelPolicy, join, judge_maturity, label_cutoff, newest
+from perennial.labels import JoinedLabel, Label, LabelPolicy, join, judge_maturity, label_cutoff, newest
 from tests.builders import NOW, day, make_label
 
 LABELS = st.lists(
