@@ -35,6 +35,11 @@ _STYLES: dict[type[Event], str] = {
 _QUIET = (happened.DatasetFrozen, happened.ModelRegistered, happened.LabelsJoined)
 
 
+def _expected(event: Event) -> bool:
+    """Each landed file that is no reason to learn yet is declined: on record, but not news."""
+    return isinstance(event, happened.RetrainingDeclined) and event.signal == "new data"
+
+
 class Narrator:
     """One line an event, with the seconds since the start."""
 
@@ -50,7 +55,7 @@ class Narrator:
 
     def tell(self, event: Event) -> None:
         """A line about what the loop did."""
-        if not isinstance(event, _QUIET):
+        if not isinstance(event, _QUIET) and not _expected(event):
             self._print(event.detail_type, tell(event), _STYLES.get(type(event), ""))
 
     def report(self, demo: Demo, summary: Iterable[tuple[str, bool, str]]) -> str:
