@@ -25,7 +25,7 @@ from perennial.validation.columns import compare_columns, completed, infer_colum
 from perennial.validation.lines import RECORD, Records, looks_plain, split_records
 from perennial.validation.outcome import Limits, SchemaChange
 from perennial.validation.parsing import FALSE_VALUES, TRUE_VALUES, parse_text, wanted
-from perennial.validation.sources import ByteStream
+from perennial.validation.sources import ByteStream, arrow_owned
 from perennial.validation.text_blocks import TextBlocks
 
 __all__ = ["CsvReader"]
@@ -36,6 +36,10 @@ Failures = tuple[tuple[str, Flags, str], ...]
 
 _FAILED_COLUMN = re.compile(r"In CSV column #(\d+):")
 _NAIVE = pa.timestamp("us")
+
+
+class _UnevenRowsError(Exception):
+    """Some row has another number of fields than the header."""
 
 
 class CsvReader:
@@ -90,7 +94,7 @@ class CsvReader:
             head = self._text.peek(64 << 10)
             try:
                 table = pacsv.read_csv(
-                    pa.BufferReader(head),
+                    arrow_owned(head),
                     read_options=pacsv.ReadOptions(column_names=self._header, use_threads=False),
                     parse_options=pacsv.ParseOptions(invalid_row_handler=lambda row: "skip"),
                 )
@@ -103,8 +107,11 @@ class CsvReader:
     def _plain(self, content: bytearray | memoryview | bytes) -> Block | None:
         """The block, if each of its lines is a row of the right width."""
         lines = _line_count(content)
-        columns, failures, rows, invalid = self._parse(content)
-        if invalid or rows != lines:
+        try:
+            columns, failures, rows, _ = self._parse(content, tolerant=False)
+        except _UnevenRowsError:
+            return None
+        if rows != lines:
             return None
         batch = completed(columns, self._contract, rows)
         return Block(batch, rows, partial(self._plain_texts, content), failures=failures)
@@ -153,8 +160,10 @@ class CsvReader:
         batch = completed({n: pa.nulls(0, arrow_type(c)) for n, c in self._contract.columns.items()}, self._contract, 0)
         return Block(batch, 1, lambda rows: [], (refused,))
 
-    def _parse(self, content: Any) -> tuple[dict[str, Any], Failures, int, list[tuple[int, int]]]:
-        """`(columns, failures, rows, [(row, fields) of another width])` of lines without blanks."""
+    def _parse(
+        self, content: Any, *, tolerant: bool = True
+    ) -> tuple[dict[str, Any], Failures, int, list[tuple[int, int]]]:
+        """`(columns, failures, rows, [(row, fields) of another width])`; such rows raise unless it is `tolerant`."""
         if not len(content):
             empty = {n: pa.nulls(0, arrow_type(self._contract.columns[n])) for n in self._known}
             return empty, (), 0, []
@@ -163,7 +172,7 @@ class CsvReader:
             types = {n: self._type(n, hexadecimal=hexadecimal) for n in self._known}
             invalid: list[tuple[int, int]] = []
             try:
-                table = self._read(content, types, invalid)
+                table = self._read(content, types, invalid if tolerant else None)
             except pa.ArrowInvalid as error:
                 self._loosen(error)
                 continue
@@ -181,6 +190,8 @@ class CsvReader:
     def _loosen(self, error: pa.ArrowInvalid) -> None:
         """Read the column that failed in another way: times first with an offset, anything then as bytes."""
         found = _FAILED_COLUMN.search(str(error))
+        if found is None and "columns, got" in str(error):
+            raise _UnevenRowsError from error
         if found is None:
             raise FileRejected("unreadable", f"the file must be CSV. Got an error instead ({error})") from error
         name = self._header[int(found[1])]
@@ -190,15 +201,18 @@ class CsvReader:
         else:
             self._loose.add(name)
 
-    def _read(self, content: Any, types: dict[str, Any], invalid: list[tuple[int, int]]) -> Any:
+    def _read(self, content: Any, types: dict[str, Any], invalid: list[tuple[int, int]] | None) -> Any:
         def note(row: Any) -> str:
-            invalid.append((row.number - 1, row.actual_columns))
+            if invalid is not None:
+                invalid.append((row.number - 1, row.actual_columns))
             return "skip"
 
         return pacsv.read_csv(
-            pa.BufferReader(pa.py_buffer(content)),
+            arrow_owned(content),
             read_options=pacsv.ReadOptions(column_names=self._header, use_threads=False, block_size=len(content) + 1),
-            parse_options=pacsv.ParseOptions(invalid_row_handler=note, newlines_in_values=True),
+            parse_options=pacsv.ParseOptions(
+                invalid_row_handler=None if invalid is None else note, newlines_in_values=True
+            ),
             convert_options=pacsv.ConvertOptions(
                 column_types=types,
                 include_columns=self._known,

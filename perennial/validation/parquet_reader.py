@@ -38,7 +38,7 @@ class ParquetReader:
     def __init__(self, source: Any, contract: Contract, limits: Limits, optional: frozenset[str]) -> None:
         self._contract, self._limits = contract, limits
         try:
-            file = pq.ParquetFile(source)
+            file = pq.ParquetFile(source, pre_buffer=False)
             schema, metadata = file.schema_arrow, file.metadata
         except (pa.ArrowException, OSError, ValueError) as error:
             raise FileRejected("unreadable", f"the file must be Parquet. Got an error instead ({error})") from error
@@ -54,7 +54,7 @@ class ParquetReader:
             _check_type(name, contract.columns[name], schema.field(original).type)
         check_pages(source, metadata, limits)
         texts = [o for n, o in self._original.items() if contract.columns[n].type in ("category", "text")]
-        self._file = pq.ParquetFile(source, read_dictionary=texts)
+        self._file = pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False)
         self._batch_rows = max(1024, min(_BATCH_ROWS, _BATCH_CELLS // max(len(self._original), 1)))
 
     def blocks(self) -> Iterator[Block]:

@@ -74,9 +74,9 @@ def _numbers(values: Any) -> tuple[Any, Flags | None]:
 
 def _integers(values: Any) -> tuple[Any, Flags | None]:
     trimmed = pc.ascii_trim(values, _SPACES)
-    # Arrow takes 0x10 for a whole number: then the form of each cell is looked at first.
-    hexadecimal = pc.any(pc.match_substring(trimmed, "x", ignore_case=True), min_count=0).as_py()
-    found = None if hexadecimal else _cast_without(trimmed, pa.int64())
+    # Arrow takes 0x10 for a whole number, and +1 for none: then the form of each cell is looked at first.
+    odd = pc.or_(pc.match_substring(trimmed, "x", ignore_case=True), pc.starts_with(trimmed, "+"))
+    found = None if pc.any(odd, min_count=0).as_py() else _cast_without(trimmed, pa.int64())
     if found is None:
         strict = _only(trimmed, pc.match_substring_regex(trimmed, _INTEGER))
         found = _cast_each(pc.ascii_ltrim(strict, "+"), pa.int64(), _int64)
