@@ -100,7 +100,7 @@ class Demo:
             self._land(keys.LABELS_PREFIX, week.labels_name, week.labels_csv())
         self.next_week, self.landed = weeks, weeks
         self._await("the first model", lambda e: isinstance(e, ModelPromoted), since=since, seconds=CYCLE_SECONDS)
-        self._settle(since)
+        self._settle()
 
     def live_week(self) -> None:
         """One week as it goes in production: traffic first, then its file, and a day later its labels."""
@@ -114,7 +114,7 @@ class Demo:
         self._await(f"a verdict on {week.labels_name}", _about(week.labels_name), since=since, seconds=LANDING_SECONDS)
         self.next_week += 1
         self.landed += 1
-        self._settle(since)
+        self._settle()
 
     def poisoned_batch(self) -> None:
         """A supplier's broken export lands; the right file comes afterwards."""
@@ -220,14 +220,16 @@ class Demo:
         assert isinstance(event, LearningConcluded)
         return event
 
-    def _settle(self, since: int) -> None:
-        """While a learning run is on, traffic goes on; come back when it has ended."""
-        started = [e.run_id for e in self.feed.events[since:] if isinstance(e, RetrainingRequested)]
-        over = {e.run_id for e in self.feed.events if isinstance(e, LearningConcluded)}
+    def _settle(self) -> None:
+        """While a learning run is on, traffic goes on; come back when none is."""
         with self._traffic_goes_on():
-            for run in started:
-                if run not in over:
-                    self._ended(run, since)
+            while running := self._running():
+                self._ended(running, 0)
+
+    def _running(self) -> str | None:
+        over = {e.run_id for e in self.feed.events if isinstance(e, LearningConcluded)}
+        started = [e.run_id for e in self.feed.events if isinstance(e, RetrainingRequested)]
+        return next((run for run in started if run not in over), None)
 
     def _traffic_goes_on(self) -> _Going:
         return _Going(self.traffic)

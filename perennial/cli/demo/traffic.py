@@ -15,14 +15,15 @@ __all__ = ["Traffic"]
 
 Row = Mapping[str, Any]
 _PAUSE_SECONDS = 0.05
+_TOGETHER = 12
 
 
 class Traffic:
     """
-    Requests from a few client threads, one row each, until stopped.
+    Requests from a few client threads, until stopped.
 
-    Rows are asked once in order (`serve`), then again and again while `keep_going` is on, as live traffic does
-    during a rollout. What came back is counted by variant, errors apart.
+    Rows are asked once in order (`serve`), several in a request; then again and again, one in a request, while
+    `keep_going` is on, as live traffic does during a rollout. What came back is counted by variant, errors apart.
     """
 
     def __init__(self, deployment: Deployment, *, record_id: str, clients: int = 2, per_second: float = 60.0) -> None:
@@ -30,7 +31,7 @@ class Traffic:
         self._pause = clients / per_second
         self._lock = threading.Lock()
         self._rows: Sequence[Row] = ()
-        self._queue: Iterator[Row] = iter(())
+        self._queue: Iterator[list[Row]] = iter(())
         self._busy = 0
         self._stopping = threading.Event()
         self.keep_going = False
@@ -54,7 +55,8 @@ class Traffic:
     def serve(self, rows: Sequence[Row], *, wait: bool = True) -> None:
         """Send each of `rows` once; with `wait`, come back when all are answered."""
         with self._lock:
-            self._rows, self._queue = rows, iter(rows)
+            self._rows = rows
+            self._queue = iter([list(rows[at : at + _TOGETHER]) for at in range(0, len(rows), _TOGETHER)])
         while wait and not self._idle():
             time.sleep(_PAUSE_SECONDS)
 
@@ -67,32 +69,32 @@ class Traffic:
         with self._lock:
             if self._busy:
                 return False
-            row = next(self._queue, None)
-            if row is None:
+            rows = next(self._queue, None)
+            if rows is None:
                 return True
-            self._queue = iter([row, *self._queue])
+            self._queue = iter([rows, *self._queue])
             return False
 
-    def _next(self) -> Row | None:
+    def _next(self) -> list[Row] | None:
         with self._lock:
-            row = next(self._queue, None)
-            if row is None and self.keep_going and self._rows:
-                self._queue = iter(self._rows)
-                row = next(self._queue, None)
-            if row is None:
+            rows = next(self._queue, None)
+            if rows is None and self.keep_going and self._rows:
+                self._queue = iter([[row] for row in self._rows])
+                rows = next(self._queue, None)
+            if rows is None:
                 return None
             self._busy += 1
             self._asked += 1
-            return self.change(row, self._asked) if self.change else row
+            return [self.change(row, self._asked) for row in rows] if self.change else rows
 
     def _client(self) -> None:
         while not self._stopping.is_set():
-            row = self._next()
-            if row is None:
+            rows = self._next()
+            if rows is None:
                 time.sleep(_PAUSE_SECONDS)
                 continue
             started = time.monotonic()
-            answered = ask(self._deployment, [row], inference_id=str(row[self._record_id])[:64])
+            answered = ask(self._deployment, rows, inference_id=str(rows[0][self._record_id])[:64])
             self._count(answered)
             time.sleep(max(0.0, self._pause - (time.monotonic() - started)))
 
