@@ -1,8 +1,8 @@
 """
 All traffic back to the champion, from the catalog and SageMaker alone.
 
-Trigger: rollout machine; the composite alarm's Lambda action (asynchronous); a person with {"cause": "person",
-"reason": ...}.
+Trigger: rollout machine; the Lambda action of a slot's composite alarm (asynchronous); a person with
+{"cause": "person", "reason": ...}.
 Announces: Model Rolled Back. Raises EndpointBusy while the endpoint is Updating, so that whoever called tries
 again.
 
@@ -11,6 +11,7 @@ AWS actions
 - endpoint: sagemaker:DescribeEndpoint, sagemaker:UpdateEndpointWeightsAndCapacities
 - catalog table: dynamodb:GetItem, PutItem, UpdateItem
 - bus: events:PutEvents
+- cloudwatch:DescribeAlarms (takes no resource), only where a composite alarm doesn't say which alarm set it off
 - keys of those: kms:Decrypt
 - lambda permission: lambda.alarms.cloudwatch.amazonaws.com with SourceArn of the alarm
 """
@@ -22,6 +23,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions import _shell
@@ -29,6 +31,7 @@ from functions._shell import Shell
 from perennial import keys
 from perennial.aws.live import InProgress, LivePointer, LiveState
 from perennial.aws.locks import ROLLOUT_LOCK, Lock
+from perennial.aws.metrics import alarm_states
 from perennial.errors import EndpointBusy
 from perennial.events import ModelRolledBack
 
@@ -63,22 +66,26 @@ class Order(BaseModel):
     rollout_id: str | None = None
     # The machine ends with this call: lock and slot are free afterwards.
     closes: bool = False
-    alarm_name: str | None = None
+    # False: an alarm that has ended.
+    rings: bool = True
+    # The slots' alarms that rang, as far as CloudWatch says.
+    alarm_names: tuple[str, ...] = ()
     alarm_at: datetime | None = None
 
 
 def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     """Stop the rollout in the live pointer first, so that nothing advances it; then turn the traffic; then tell."""
-    order = _parse(event)
+    order = _with_ringing(_parse(event), shell)
     pointer = LivePointer(shell.catalog, shell.settings.loop_name)
     state = pointer.read()
     if state.rollout is None and order.cause == "person":
         return _back_to_previous(order, state, pointer, shell)
     against = _not_ours(order, state, shell.settings)
     if against is not None:
-        shell.logger.info({"event": "nothing to roll back", "reason": against, "cause": order.cause})
+        said = {"event": "nothing to roll back", "reason": against, "cause": order.cause, "because": order.reasons}
+        shell.logger.warning(said)
         _abandon(order, state, shell)
-        return _ended(order, state, shell) | {"reason": against}
+        return _ended(order, state, shell) | {"reason": against, "alarms": list(order.alarm_names)}
     rollout = state.rollout
     assert rollout is not None
     pointer.change(f"{rollout.rollout_id}#rolling-back", lambda now: _marked(now, rollout.rollout_id, "rolling back"))
@@ -101,7 +108,8 @@ def _parse(event: dict[str, Any]) -> Order:
         return Order(
             cause="alarm",
             reasons=(f"alarm: {alarm['alarmName']}: {alarm['state'].get('reason', '')}"[:500],),
-            alarm_name=alarm["alarmName"] if alarm["state"]["value"] == "ALARM" else "",
+            rings=alarm["state"]["value"] == "ALARM",
+            alarm_names=_ringing(alarm),
             alarm_at=datetime.fromisoformat(event["time"]) if event.get("time") else None,
         )
     plan = event.get("plan") or {}
@@ -114,6 +122,37 @@ def _parse(event: dict[str, Any]) -> Order:
         cause = "smoke test"
     rollout_id = plan.get("rollout_id") or event.get("rollout_id")
     return Order(cause=cause, reasons=told, rollout_id=rollout_id, closes=rollout_id is not None)
+
+
+def _ringing(alarm: Mapping[str, Any]) -> tuple[str, ...]:
+    """
+    Names of the alarms behind an alarm's message: a metric alarm itself, a composite alarm's triggering alarms.
+
+    See "Composite alarm" in "Invoke a Lambda function from an alarm" of CloudWatch's user guide (2026-11): the
+    triggers are JSON inside of JSON. None where they can't be read.
+    """
+    if "alarmRule" not in alarm.get("configuration", {}):
+        return (str(alarm["alarmName"]),)
+    try:
+        triggers = json.loads(alarm["state"].get("reasonData") or "{}").get("triggeringAlarms", [])
+        ringing = [one["arn"] for one in triggers if one.get("state", {}).get("value", "ALARM") == "ALARM"]
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return ()
+    return tuple(sorted(arn.partition(":alarm:")[2] for arn in ringing))
+
+
+def _with_ringing(order: Order, shell: Shell[Settings]) -> Order:
+    """Asks CloudWatch which of the slots' alarms ring, where an alarm's message doesn't say it."""
+    if order.cause != "alarm" or order.rollout_id is not None or not order.rings or order.alarm_names:
+        return order
+    watched = [name for names in shell.settings.alarm_names.values() for name in names]
+    try:
+        found = alarm_states(shell.clients.cloudwatch, watched).in_alarm
+    except (ClientError, BotoCoreError) as error:
+        # In doubt it is the challenger's: rolling back must not need CloudWatch.
+        shell.logger.warning({"event": "alarms could not be asked", "error": type(error).__name__})
+        return order
+    return order.model_copy(update={"alarm_names": found})
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
@@ -129,7 +168,7 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 def _not_ours(order: Order, state: LiveState, settings: Settings) -> str | None:
     """Why this order isn't about the rollout in progress; in doubt it is."""
-    if order.alarm_name == "":
+    if not order.rings:
         return "the alarm isn't in ALARM"
     rollout = state.rollout
     if rollout is None:
@@ -137,8 +176,8 @@ def _not_ours(order: Order, state: LiveState, settings: Settings) -> str | None:
     if order.rollout_id is not None and order.rollout_id != rollout.rollout_id:
         return f"rollout {order.rollout_id} isn't the one in progress"
     champions = settings.alarm_names.get(rollout.champion_slot or "", ())
-    if order.alarm_name is not None and order.alarm_name in champions:
-        return f"alarm {order.alarm_name} watches the champion"
+    if order.alarm_names and set(order.alarm_names) <= set(champions):
+        return f"only the champion's alarms ring: {', '.join(order.alarm_names)}"
     if order.alarm_at is not None and order.alarm_at < rollout.started_at - CLOCK_SKEW:
         return "the alarm is older than the rollout"
     return None

@@ -1,4 +1,4 @@
-"""The alarms that watch each variant slot, and the one that rolls back without waiting for a bake to end."""
+"""The alarms that watch each variant slot, and what a rollout's functions must know of them."""
 
 from __future__ import annotations
 
@@ -60,10 +60,9 @@ class Guardrails(Construct):
         """Alarm names by slot."""
         return {slot: tuple(alarm.alarm_name for alarm in alarms) for slot, alarms in self.alarms.items()}
 
-    @property
-    def any_alarm(self) -> cloudwatch.IAlarmRule:
-        """True while any alarm of any slot is in ALARM."""
-        return cloudwatch.AlarmRule.any_of(*(alarm for alarms in self.alarms.values() for alarm in alarms))
+    def any_alarm(self, slot: str) -> cloudwatch.IAlarmRule:
+        """True while any alarm of the slot is in ALARM."""
+        return cloudwatch.AlarmRule.any_of(*self.alarms[slot])
 
     def _errors(self, slot: str) -> cloudwatch.Alarm:
         """The share of requests that failed in the variant, once there are enough of them to speak of a share."""

@@ -48,7 +48,12 @@ class ObservabilityStack(cdk.Stack):
         alarms += [self._failures("Learning", learning.machine), self._failures("Rollout", serving.machine)]
         self._budget()
         self.dashboard = LoopDashboard(
-            self, "Dashboard", data=data, learning=learning, serving=serving, alarms=[*alarms, serving.roll_back_alarm]
+            self,
+            "Dashboard",
+            data=data,
+            learning=learning,
+            serving=serving,
+            alarms=[*alarms, *serving.roll_back_alarms.values()],
         )
         cdk.CfnOutput(self, "DashboardName", value=self.dashboard.dashboard_name)
 
@@ -58,9 +63,13 @@ class ObservabilityStack(cdk.Stack):
         return self._alarm(name, metric, f"Messages of loop {self.foundation.loop.name} wait for a person in {name}")
 
     def _failures(self, name: str, machine: StateMachine) -> cloudwatch.Alarm:
-        """Failed, timed out or aborted: the machines end in Fail only when something unforeseen happened."""
+        """
+        Failed, timed out or aborted: the machines end in Fail only when something unforeseen happened.
+
+        A metric without a datapoint makes a sum without one: three that rarely come together would never ring.
+        """
         failed = cloudwatch.MathExpression(
-            expression="failed + timed_out + aborted",
+            expression="FILL(failed, 0) + FILL(timed_out, 0) + FILL(aborted, 0)",
             using_metrics={
                 "failed": machine.machine.metric_failed(period=FIVE_MINUTES),
                 "timed_out": machine.machine.metric_timed_out(period=FIVE_MINUTES),

@@ -12,7 +12,7 @@ from constructs import Construct
 
 from functions import analyse_canary, finish_rollout, prepare_rollout, roll_back, smoke_test
 from infra.data_stack import DataStack
-from infra.guardrails import Guardrails
+from infra.guardrails import SLOTS, Guardrails
 from infra.python_function import PythonFunction
 from infra.queues import DeadLetters
 from infra.rollout_machine import RolloutParts, rollout_definition
@@ -47,7 +47,7 @@ class ServingStack(cdk.Stack):
         self.functions: dict[str, PythonFunction] = {}
         self._make_functions()
         self.machine = self._make_machine()
-        self.roll_back_alarm = self._make_roll_back_alarm()
+        self.roll_back_alarms = {slot: self._make_roll_back_alarm(slot) for slot in SLOTS}
         TearDown(self, "TearDown", foundation=base, endpoint=True)
         self._output()
 
@@ -95,6 +95,10 @@ class ServingStack(cdk.Stack):
             "RollBack", roll_back, timeout=180, dead_letters=self.undelivered, alarm_names=self.guardrails.names
         )
         back.may(["sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"], [endpoint])
+        back.may_anywhere(
+            ["cloudwatch:DescribeAlarms"],
+            because="CloudWatch shows composite alarms to nobody who may ask after only some; they are only read.",
+        )
         back.may_use_catalog("GetItem", "PutItem", "UpdateItem")
         back.may_announce()
 
@@ -151,13 +155,19 @@ class ServingStack(cdk.Stack):
             because={models: _NAMES, configs: _NAMES},
         )
 
-    def _make_roll_back_alarm(self) -> cloudwatch.CompositeAlarm:
-        """Any guardrail of any slot calls roll_back at once; the function knows which slot is the challenger's."""
+    def _make_roll_back_alarm(self, slot: str) -> cloudwatch.CompositeAlarm:
+        """
+        Any guardrail of the slot calls roll_back at once; the function knows which slot is the challenger's.
+
+        One for each slot: an alarm acts when it changes, so one over both, in ALARM because of the champion, would say
+        nothing when the challenger's guardrails are breached too.
+        """
         alarm = cloudwatch.CompositeAlarm(
             self,
-            "RollBackNow",
-            alarm_rule=self.guardrails.any_alarm,
-            alarm_description=f"Roll back now: a variant of loop {self.foundation.loop.name} fails or is too slow",
+            f"RollBack{slot.title()}",
+            alarm_rule=self.guardrails.any_alarm(slot),
+            alarm_description=f"Variant {slot} of loop {self.foundation.loop.name} fails or is too slow: a challenger "
+            "in it is rolled back now",
         )
         # The permission names this alarm as its source; LambdaAction sees to that.
         alarm.add_alarm_action(
@@ -186,7 +196,7 @@ class ServingStack(cdk.Stack):
         outputs = {
             "RolloutMachineArn": self.machine.arn,
             "EndpointName": self.foundation.endpoint_name,
-            "RollBackAlarmName": self.roll_back_alarm.alarm_name,
+            **{f"RollBack{slot.title()}AlarmName": alarm.alarm_name for slot, alarm in self.roll_back_alarms.items()},
             "RollBackFunction": self.functions["RollBack"].name,
         }
         for name, value in outputs.items():

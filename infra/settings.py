@@ -21,6 +21,8 @@ FEATURE_FLAGS: Mapping[str, bool | str] = MappingProxyType(
         # CloudFormation's own checks of the templates are errors, not warnings.
         "@aws-cdk/core:validateAgainstDefaultRules": True,
         "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,
+        # Several alarms may call one function.
+        "@aws-cdk/aws-cloudwatch-actions:changeLambdaPermissionLogicalIdForLambdaAction": True,
     }
 )
 

@@ -111,7 +111,7 @@ class Usage:
 
     stored_gb: float = 5.0
     alarms: int = 10
-    composite_alarms: int = 1
+    composite_alarms: int = 2
     metrics: int = 12
     batch_seconds: float = 3.0
     train_seconds: float = 300.0

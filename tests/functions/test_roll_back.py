@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from functions import finish_rollout, prepare_rollout, roll_back
 from perennial import keys
@@ -14,7 +16,7 @@ from perennial.events import ModelRolledBack
 from perennial.rollout import RolloutPlan
 from tests.builders import make_loop
 from tests.functions.builders import deploy_plan, lock_of, rollout_input
-from tests.functions.world import ENDPOINT, LAKE, World, load_event
+from tests.functions.world import ALARMS, ENDPOINT, LAKE, World, load_event
 
 CHAMPION_ALONE = {"blue": 1.0, "green": 0.0}
 
@@ -32,9 +34,40 @@ def canary(world: World) -> RolloutPlan:
 
 
 def alarm_event(**changes: Any) -> dict[str, Any]:
+    """The composite alarm's message about alarm demo-green-errors."""
     event: dict[str, Any] = load_event("alarm_lambda_action")
     event["alarmData"] |= changes
     return event
+
+
+def composite_event(*triggers: str, reason_data: str | None = None) -> dict[str, Any]:
+    """The composite alarm's message about the alarms `triggers`, or with other reason data than CloudWatch's."""
+    arns = [f"arn:aws:cloudwatch:us-east-1:123456789012:alarm:{name}" for name in triggers]
+    said = json.dumps({"triggeringAlarms": [{"arn": arn, "state": {"value": "ALARM"}} for arn in arns]})
+    state = {"value": "ALARM", "reason": "an alarm transitioned", "reasonData": reason_data or said}
+    return alarm_event(state=state)
+
+
+def metric_alarm_event(name: str) -> dict[str, Any]:
+    """A metric alarm's own message: no rule, no triggers."""
+    return alarm_event(alarmName=name, configuration={"metrics": []}, state={"value": "ALARM", "reason": "1 datapoint"})
+
+
+def ring(world: World, *names: str) -> None:
+    """These of the slots' alarms are in ALARM, the others are OK."""
+    for name in (name for names in ALARMS.values() for name in names):
+        world.clients.cloudwatch.put_metric_alarm(
+            AlarmName=name,
+            Namespace="AWS/SageMaker",
+            MetricName="Invocation5XXErrors",
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1.0,
+            ComparisonOperator="GreaterThanThreshold",
+        )
+        state = "ALARM" if name in names else "OK"
+        world.clients.cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="so says the test")
 
 
 def machine_event(plan: RolloutPlan, cause: str = "failure", **more: Any) -> dict[str, Any]:
@@ -184,12 +217,19 @@ def test_a_failure_after_the_promotion_says_that_it_was_promoted(canary: Rollout
 @pytest.mark.parametrize(
     "event",
     [
-        alarm_event(alarmName="demo-blue-errors"),
+        composite_event("demo-blue-errors"),
+        metric_alarm_event("demo-blue-errors"),
         alarm_event(state={"value": "OK", "reason": "calm again"}),
         alarm_event() | {"time": "2026-02-28T12:00:00.000+0000"},
         {"rollout_id": "another", "cause": "failure"},
     ],
-    ids=["the champion's alarm", "an alarm that ended", "an alarm of last week", "another rollout"],
+    ids=[
+        "the champion's alarm",
+        "the champion's own message",
+        "an alarm that ended",
+        "an alarm of last week",
+        "another rollout",
+    ],
 )
 def test_what_is_not_about_this_rollout_leaves_it_alone(
     canary: RolloutPlan, world: World, event: dict[str, Any]
@@ -199,6 +239,67 @@ def test_what_is_not_about_this_rollout_leaves_it_alone(
     assert weights(world) == {"blue": 0.5, "green": 0.5}
     assert world.live.rollout is not None
     assert world.live.rollout.status == "in progress"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        composite_event("demo-green-errors"),
+        composite_event("demo-blue-errors", "demo-green-errors"),
+        composite_event("an-alarm-that-no-slot-has"),
+        metric_alarm_event("demo-green-errors"),
+    ],
+    ids=["the challenger's", "both slots'", "an unknown one", "the challenger's own message"],
+)
+def test_any_alarm_but_the_champions_alone_rolls_the_challenger_back(
+    canary: RolloutPlan, world: World, event: dict[str, Any]
+) -> None:
+    answer = world.run(roll_back, event)
+
+    assert (answer["status"], weights(world)) == ("rolled back", CHAMPION_ALONE)
+
+
+def test_the_champions_alarm_alone_stays_on_record(
+    canary: RolloutPlan, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = world.run(roll_back, composite_event("demo-blue-errors"))
+
+    assert answer["alarms"] == ["demo-blue-errors"]
+    assert answer["reason"] == "only the champion's alarms ring: demo-blue-errors"
+    [logged] = [line for line in capsys.readouterr().out.splitlines() if "nothing to roll back" in line]
+    assert (json.loads(logged)["level"], "demo-blue-errors" in logged) == ("WARNING", True)
+
+
+@pytest.mark.parametrize(
+    "reason_data", ["{}", "not JSON", "[]", '{"triggeringAlarms": null}', '{"triggeringAlarms": [1]}']
+)
+@pytest.mark.parametrize(("ringing", "share"), [("demo-blue-errors", 0.5), ("demo-green-errors", 0.0)])
+def test_an_alarm_that_names_no_trigger_is_asked_after(
+    canary: RolloutPlan, world: World, reason_data: str, ringing: str, share: float
+) -> None:
+    ring(world, ringing)
+
+    world.run(roll_back, composite_event(reason_data=reason_data))
+
+    assert weights(world)["green"] == share
+
+
+def test_in_doubt_about_whose_alarm_it_is_the_challenger_goes(canary: RolloutPlan, world: World) -> None:
+    """It has stopped ringing meanwhile, or CloudWatch doesn't answer."""
+    ring(world)
+    world.run(roll_back, composite_event(reason_data="{}"))
+    assert weights(world) == CHAMPION_ALONE
+
+
+def test_cloudwatch_being_away_keeps_nobody_from_rolling_back(canary: RolloutPlan, world: World) -> None:
+    def away(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="https://monitoring.us-east-1.amazonaws.com")
+
+    world.clients.cloudwatch.meta.events.register_first("before-call.*.DescribeAlarms", away)
+
+    world.run(roll_back, composite_event(reason_data="{}"))
+
+    assert weights(world) == CHAMPION_ALONE
 
 
 def test_it_needs_neither_lake_nor_registry_nor_cloudwatch(canary: RolloutPlan, world: World) -> None:

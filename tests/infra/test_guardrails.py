@@ -53,18 +53,42 @@ def test_the_outputs_name_the_endpoint_that_the_alarms_watch(assembly: Assembly)
     assert keys.endpoint_name("bikeshare") == assembly.templates["Serving"]["Outputs"]["EndpointName"]["Value"]
 
 
-def test_one_alarm_over_all_guardrails_calls_roll_back_itself(assembly: Assembly):
-    ((_, name, alarm),) = assembly.resources("AWS::CloudWatch::CompositeAlarm")
-    rule = json.dumps(alarm["Properties"]["AlarmRule"])
-    assert all(guardrail in rule for guardrail in guardrails(assembly))
-    called = [action["Fn::GetAtt"][0] for action in alarm["Properties"]["AlarmActions"] if "Fn::GetAtt" in action]
-    assert [one[: len("RollBackFunction")] for one in called] == ["RollBackFunction"]
+def test_one_alarm_over_each_slots_guardrails_calls_roll_back_itself(assembly: Assembly):
+    """One over both slots would stay in ALARM, and silent, when the challenger's breach follows the champion's."""
+    alarms = {name: alarm for _, name, alarm in assembly.resources("AWS::CloudWatch::CompositeAlarm")}
+    assert len(alarms) == len(SLOTS)
+    for slot in SLOTS:
+        (alarm,) = [alarm for name, alarm in alarms.items() if slot.title() in name]
+        rule = json.dumps(alarm["Properties"]["AlarmRule"])
+        for guardrail in guardrails(assembly):
+            assert (guardrail in rule) == (slot.title() in guardrail), (slot, guardrail)
+        called = [action["Fn::GetAtt"][0] for action in alarm["Properties"]["AlarmActions"] if "Fn::GetAtt" in action]
+        assert [one[: len("RollBackFunction")] for one in called] == ["RollBackFunction"]
     permissions = [
         permission["Properties"]
         for _, _, permission in assembly.resources("AWS::Lambda::Permission")
         if permission["Properties"]["Principal"] == "lambda.alarms.cloudwatch.amazonaws.com"
     ]
-    assert [{"Fn::GetAtt": [name, "Arn"]}] == [permission["SourceArn"] for permission in permissions]
+    sources = sorted(permission["SourceArn"]["Fn::GetAtt"][0] for permission in permissions)
+    assert sorted(alarms) == sources
+
+
+def test_executions_that_end_badly_ring_however_few_of_the_ways_have_datapoints(assembly: Assembly):
+    """CloudWatch: arithmetic with a metric that has no datapoint gives no datapoint (checked 2026-11)."""
+    from localcloud.cloudwatch.expression import evaluate
+
+    expressions = [
+        query["Expression"]
+        for part, _, alarm in assembly.resources("AWS::CloudWatch::Alarm")
+        if part == "Observability"
+        for query in alarm["Properties"].get("Metrics", [])
+        if "Expression" in query
+    ]
+    assert len(expressions) == 2
+    for expression in expressions:
+        for way in ("failed", "timed_out", "aborted"):
+            series = {key: [1.0 if key == way else None] for key in ("failed", "timed_out", "aborted")}
+            assert evaluate(expression, series) == [1.0], way
 
 
 def test_functions_that_judge_a_rollout_know_each_slots_alarms(assembly: Assembly):

@@ -15,7 +15,10 @@ from tests.infra.conftest import Assembly
 
 OUTPUTS = {
     "Data": {"LandingBucket", "LakeBucket", "AuditBucket", "CatalogTable", "BusName", "TopicArn"},
-    "Serving": {"RolloutMachineArn", "EndpointName", "RollBackAlarmName", "RollBackFunction"},
+    "Serving": {
+        *("RolloutMachineArn", "EndpointName", "RollBackFunction"),
+        *("RollBackBlueAlarmName", "RollBackGreenAlarmName"),
+    },
     "Learning": {"LearningMachineArn", "ModelPackageGroupName", "DecideRetrainingFunction"},
     "Observability": {"DashboardName"},
 }
