@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from localcloud.scales import Scales
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 after a stop, 2 when it can't start."""
     options = _parser().parse_args(arguments)
+    if options.with_starter:
+        threading.Thread(target=_stop_with_starter, name="starter", daemon=True).start()
     try:
         scales = Scales(waits=options.waits, alarms=options.alarms, schedules=options.schedules)
         serve(port=options.port, state_dir=options.state_dir.resolve(), scales=scales, announce=_announce)
@@ -31,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     command = parser.add_subparsers(required=True).add_parser("serve", help="run it until Ctrl-C")
     command.add_argument("--port", type=int, default=4566, help="0 takes a free one (default 4566)")
     command.add_argument("--state-dir", type=Path, default=Path(".localcloud"), help="what outlives a stop")
+    command.add_argument("--with-starter", action="store_true", help="stop when standard input closes")
     for name, what in (
         ("waits", "Step Functions waits, retries and polls"),
         ("alarms", "CloudWatch alarm periods"),
@@ -38,6 +44,13 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command.add_argument(f"--{name}", type=float, default=1.0, metavar="N", help=f"divide {what} by N")
     return parser
+
+
+def _stop_with_starter() -> None:
+    """Whoever started us holds the other end of standard input: it closes when they end, even when they are killed."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _announce(endpoint_url: str) -> None:

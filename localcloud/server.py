@@ -66,7 +66,10 @@ class Server:
         """Start it and wait until it answers."""
         self.state_dir.mkdir(parents=True, exist_ok=True)
         (self.state_dir / ADDRESS_FILE).unlink(missing_ok=True)
-        self._process = subprocess.Popen(self._argv(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        # The pipe closes with this process, however it ends: no server is left behind.
+        self._process = subprocess.Popen(
+            self._argv(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         deadline = time.monotonic() + self._start_seconds
         while not self._answers():
             if self._process.poll() is not None:
@@ -88,8 +91,9 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if process.stderr:
-            process.stderr.close()
+        for pipe in (process.stdin, process.stderr):
+            if pipe:
+                pipe.close()
         self.endpoint_url = ""
 
     def environment(self) -> dict[str, str]:
@@ -119,7 +123,7 @@ class Server:
     def _argv(self) -> list[str]:
         scales = self._scales
         return [
-            *(sys.executable, "-m", "localcloud", "serve", "--port", str(self._port)),
+            *(sys.executable, "-m", "localcloud", "serve", "--with-starter", "--port", str(self._port)),
             *("--state-dir", str(self.state_dir), "--waits", repr(float(scales.waits))),
             *("--alarms", repr(float(scales.alarms)), "--schedules", repr(float(scales.schedules))),
         ]

@@ -35,8 +35,7 @@ def show(loop: str, *, port: int, report: Path) -> bool:
     root = find_root()
     loaded = load_named_loop(loop, root)
     stream = load_stream(root / "loops" / loop)
-    state = root / ".perennial" / "demo"
-    shutil.rmtree(state, ignore_errors=True)
+    state = _fresh_state(root / ".perennial" / "demos")
     narrator = Narrator(out)
     with local_cloud(root, loop, port=port, state_dir=state, scales=DEMO_SCALES) as cloud:
         narrator.say(f"local cloud at {cloud.server.endpoint_url}; no AWS account, no Docker")
@@ -60,6 +59,24 @@ def show(loop: str, *, port: int, report: Path) -> bool:
         report.write_text(narrator.report(demo, rows), encoding="utf-8")
     out.print(f"\nreport: {os.path.relpath(report)}")
     return all(held for _, held, _ in rows) and len(demo.accidents) == ACCIDENTS
+
+
+def _fresh_state(folder: Path) -> Path:
+    """A folder of this run's own; those of runs that are over are removed, those of others that go on are not."""
+    for other in folder.glob("*"):
+        if not _alive(other.name):
+            shutil.rmtree(other, ignore_errors=True)
+    return folder / str(os.getpid())
+
+
+def _alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _deploy(cloud: LocalCloud, narrator: Narrator) -> None:
