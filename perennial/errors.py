@@ -4,6 +4,7 @@ Every error that Perennial raises, in one tree.
     PerennialError
     ├── LoopInvalid            loop.toml or model.py of a loop is wrong (all mistakes at once)
     ├── LoopUnknown            no such loop; says which exist
+    ├── ModelUnknown           no such model version; says which exist
     ├── DataUnreadable         a file that can't be parsed at all
     ├── ProfileMismatch        profiles of different versions, grids or contracts can't be merged
     ├── DatasetTooSmall        too few rows, batches or labels to train on
@@ -39,6 +40,7 @@ __all__ = [
     "LockHeld",
     "LoopInvalid",
     "LoopUnknown",
+    "ModelUnknown",
     "PerennialError",
     "ProfileMismatch",
     "SmokeTestFailed",
@@ -59,6 +61,10 @@ class LoopInvalid(PerennialError):
 
 class LoopUnknown(PerennialError):
     """No loop of that name."""
+
+
+class ModelUnknown(PerennialError):
+    """No model version of that name."""
 
 
 class DataUnreadable(PerennialError):

@@ -10,6 +10,7 @@ import typer
 
 from perennial import __version__, keys
 from perennial.cli.console import ANSWER_IS_NO, emit_json, err, out, reported
+from perennial.cli.governing import app as governing_app
 
 __all__ = ["app", "run"]
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 labels_app = typer.Typer(help="Labels, which arrive later than the rows that they are for.", no_args_is_help=True)
 app.add_typer(labels_app, name="labels")
+app.add_typer(governing_app)
 
 LoopArgument = Annotated[str, typer.Argument(help="Name of a folder in loops/.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -214,12 +216,22 @@ def retrain(
 
 
 @app.command()
-def rollback(loop: LoopArgument, reason: Annotated[str, typer.Option(help="Why; it goes on record.")]) -> None:
-    """Give all traffic back to the champion now."""
+def rollback(
+    loop: LoopArgument,
+    reason: Annotated[str, typer.Option(help="Why; it goes on record.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Give all traffic back to the champion now, or after a promotion to the champion before, if it is kept."""
     from perennial.cli.deployment import find_deployment
     from perennial.cli.operate import roll_back
 
-    emit_json(roll_back(find_deployment(loop), reason))
+    answer = roll_back(find_deployment(loop), reason)
+    if as_json:
+        emit_json(answer)
+    else:
+        out.print(answer["status"] + (f": {answer['reason']}" if answer.get("reason") else ""), markup=False)
+    if answer["status"] != "rolled back":
+        raise typer.Exit(ANSWER_IS_NO)
 
 
 @app.command()

@@ -18,43 +18,23 @@ from perennial.cost import CostEstimate, batch_cost, cycle_cost, idle_cost
 if TYPE_CHECKING:
     from perennial.project import Loop
 
-__all__ = ["Checked", "check_loop"]
+__all__ = ["Checked", "Costs", "check_loop", "cost_loop", "price_loop"]
 
 
 @dataclass(frozen=True)
-class Checked:
-    """The answer of `perennial check`."""
+class Costs:
+    """What a loop costs: standing there for a month, taking one batch, learning and rolling out once."""
 
-    loop: str
-    digest: str
-    findings: tuple[Finding, ...]
     idle: CostEstimate
     batch: CostEstimate
     cycle: CostEstimate
 
-    @property
-    def good(self) -> bool:
-        """Nothing is wrong."""
-        return not self.findings
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        costs = {"idle_month_usd": self.idle.usd, "batch_usd": self.batch.usd, "cycle_usd": self.cycle.usd}
-        return {
-            "loop": self.loop,
-            "digest": self.digest,
-            "good": self.good,
-            "findings": [asdict(finding) for finding in self.findings],
-            **costs,
-        }
+    def totals(self) -> dict[str, float]:
+        """The three sums in USD."""
+        return {"idle_month_usd": self.idle.usd, "batch_usd": self.batch.usd, "cycle_usd": self.cycle.usd}
 
     def render(self) -> RenderableType:
-        """As a person reads it."""
-        parts: list[RenderableType] = [f"loop {self.loop}, digest {self.digest[:12]}"]
-        for finding in self.findings:
-            parts.append(f"[red]{finding.check}[/red]: {finding.sentence}. To mend it: {finding.advice}.")
-        if self.good:
-            parts.append("[green]the contract, the policies and the estimator fit together[/green]")
+        """As a person reads it, item by item."""
         table = Table(title="what it would cost (us-east-1, USD)", title_justify="left")
         for column in ("what", "USD", "how"):
             table.add_column(column)
@@ -64,7 +44,41 @@ class Checked:
                 table.add_row(f"  {item.name}", f"{item.usd:,.4g}", item.how)
             for unknown in estimate.unknown:
                 table.add_row("  not counted", "", unknown)
-        parts.append(table)
+        return table
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The answer of `perennial check`."""
+
+    loop: str
+    digest: str
+    findings: tuple[Finding, ...]
+    costs: Costs
+
+    @property
+    def good(self) -> bool:
+        """Nothing is wrong."""
+        return not self.findings
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "loop": self.loop,
+            "digest": self.digest,
+            "good": self.good,
+            "findings": [asdict(finding) for finding in self.findings],
+            **self.costs.totals(),
+        }
+
+    def render(self) -> RenderableType:
+        """As a person reads it."""
+        parts: list[RenderableType] = [f"loop {self.loop}, digest {self.digest[:12]}"]
+        for finding in self.findings:
+            parts.append(f"[red]{finding.check}[/red]: {finding.sentence}. To mend it: {finding.advice}.")
+        if self.good:
+            parts.append("[green]the contract, the policies and the estimator fit together[/green]")
+        parts.append(self.costs.render())
         parts.append(f"`cdk deploy --all -c loop={self.loop}` deploys it; `perennial up {self.loop}` runs it here.")
         return Group(*parts)
 
@@ -84,10 +98,19 @@ def check_loop(name: str) -> Checked:
         loop=loop.name,
         digest=loop.digest,
         findings=tuple(_estimator_findings(root / "loops" / name, loop)),
-        idle=idle_cost(loop),
-        batch=batch_cost(loop),
-        cycle=cycle_cost(loop),
+        costs=price_loop(loop),
     )
+
+
+def cost_loop(name: str) -> tuple[Costs, float]:
+    """What the loop would cost, and its monthly budget in USD."""
+    loop = load_named_loop(name)
+    return price_loop(loop), loop.cost.monthly_budget_usd
+
+
+def price_loop(loop: Loop) -> Costs:
+    """What a loop costs by its policies and the price table."""
+    return Costs(idle=idle_cost(loop), batch=batch_cost(loop), cycle=cycle_cost(loop))
 
 
 def _estimator_findings(folder: Path, loop: Loop) -> list[Finding]:
