@@ -81,8 +81,17 @@ def run_of(history: Sequence[Mapping[str, Any]], described: Mapping[str, Any]) -
     return Run(status=described["status"], states=states, output=output, error=described.get("error"))
 
 
+def _called_by_arn(definition: Mapping[str, Any]) -> frozenset[str]:
+    """Names of the task states whose Resource is a function: moto wants their answers in Invoke's envelope."""
+    return frozenset(
+        name
+        for name, state in definition["States"].items()
+        if state["Type"] == "Task" and state["Resource"].split(":")[2:3] == ["lambda"]
+    )
+
+
 @contextmanager
-def _answering(answers: Mapping[str, Sequence[Answer]]) -> Iterator[None]:
+def _answering(answers: Mapping[str, Sequence[Answer]], functions: frozenset[str]) -> Iterator[None]:
     from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
     from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_unsupported
     from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
@@ -104,7 +113,8 @@ def _answering(answers: Mapping[str, Sequence[Answer]]) -> Iterator[None]:
         answer = queue.popleft()
         if answer.error is not None:
             return MockedResponseThrow(0, 0, answer.error, answer.cause)
-        return MockedResponseReturn(0, 0, answer.output)
+        enveloped = {"StatusCode": 200, "Payload": answer.output}
+        return MockedResponseReturn(0, 0, enveloped if self.next_state_name in functions else answer.output)
 
     class NoSleep:
         sleep = staticmethod(lambda seconds: None)
@@ -133,7 +143,8 @@ def replay(
     definition: Mapping[str, Any], given: Any, answers: Mapping[str, Sequence[Answer]], *, seconds: float = 60.0
 ) -> Run:
     """Run `definition` in moto's interpreter with the recorded answers."""
-    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}), _answering(answers):
+    functions = _called_by_arn(definition)
+    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}), _answering(answers, functions):
         states = boto3.client(
             "stepfunctions", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
         )

@@ -50,3 +50,14 @@ def test_a_replay_takes_the_catch_that_the_error_names():
 def test_a_task_that_runs_more_often_than_recorded_fails_the_replay():
     run = replay(DEFINITION, {"name": "n"}, {"Work": [Answer(error="Busy")]})
     assert run.status == "FAILED"
+
+
+def test_a_function_called_by_its_arn_answers_without_an_envelope_and_its_error_is_caught():
+    function = "arn:aws:lambda:us-east-1:123456789012:function:f"
+    work = {**DEFINITION["States"]["Work"], "Resource": function}
+    del work["Parameters"], work["ResultSelector"]
+    definition = {**DEFINITION, "States": {**DEFINITION["States"], "Work": {**work, "Next": "Done"}}}
+    answered = replay(definition, {"name": "n"}, {"Work": [Answer(error="Busy"), Answer(output={"value": 7})]})
+    assert (answered.status, answered.output) == ("SUCCEEDED", {"name": "n", "work": {"value": 7}})
+    failed = replay(definition, {"name": "n"}, {"Work": [Answer(error="Unheard")]})
+    assert (failed.states, failed.error) == (("Work", "Mourn"), "Broken")
