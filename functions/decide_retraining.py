@@ -16,6 +16,7 @@ AWS actions
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -44,6 +45,8 @@ from perennial.trigger import History, Signal, SignalKind, Streak, TriggerDecisi
 __all__ = ["Settings", "handler", "run"]
 
 _MONTHS_KEPT = 3
+# A burst of signals meets in one item: whoever loses a round pauses, longer each time, and at random.
+_ROUNDS, _FIRST_PAUSE_SECONDS, _MOST_PAUSE_SECONDS = 10, 0.02, 1.0
 
 
 class Settings(_shell.Settings):
@@ -60,7 +63,7 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
         _start(left, shell)
     signal, extras = _signal(event, shell)
     same = f"{signal.kind}:{signal.signal_id}"
-    for _ in range(10):
+    for lost in range(_ROUNDS):
         kept, version = shell.catalog.get_versioned(item)
         state = TriggerState.model_validate(kept)
         started = kept.get("running") or {}
@@ -73,7 +76,11 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
             following["spent_usd"] = _spent(kept, shell.now(), cycle_cost(shell.loop).usd)
         if shell.catalog.put_version(item, following, expected=version, token=f"{same}#{version}"):
             return _start(following["running"], shell) if decision.fire else _decline(signal, decision, shell)
-    raise Fenced("the trigger's state must stand still for a moment. Got ten changes by others instead.")
+        shell.sleep(random.uniform(0, min(_MOST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**lost)))
+    if not decision.fire:
+        # It starts nothing, so it holds without being remembered: only the count of what was declined lacks it.
+        return _decline(signal, decision, shell)
+    raise Fenced(f"the trigger's state must stand still for a moment. Got {_ROUNDS} changes by others instead.")
 
 
 def _requested(run: str, shell: Shell[Settings]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from functions import decide_retraining
 from perennial import keys
 from perennial.aws.catalog import Catalog
-from perennial.errors import EventInvalid
+from perennial.errors import EventInvalid, Fenced
 from perennial.events import BatchAccepted, DriftDetected, LabelsJoined, RetrainingDeclined, RetrainingRequested
 from tests.builders import day, make_batch, make_labels, make_loop
 from tests.functions.builders import lock_of
@@ -292,3 +292,51 @@ def test_a_lost_acknowledgement_of_the_state_is_recognised_as_our_own(world: Wor
 
 def _crash(**_: Any) -> None:
     raise KeyboardInterrupt
+
+
+def overtake(world: World, times: int) -> None:
+    """Somebody else changes the trigger's state just before each of the next `times` writes to it."""
+    left = [times]
+
+    def change(params: dict[str, Any], **_: Any) -> None:
+        item = params["Item"]
+        if left[0] and item["sk"] == {"S": keys.trigger_item("demo")["sk"]} and "item_version" in item:
+            left[0] -= 1
+            world.catalog.dynamodb.update_item(
+                TableName=params["TableName"],
+                Key={"pk": item["pk"], "sk": item["sk"]},
+                UpdateExpression="ADD item_version :one",
+                ExpressionAttributeValues={":one": {"N": "1"}},
+            )
+
+    world.clients.dynamodb.meta.events.register("provide-client-params.dynamodb.PutItem", change)
+
+
+def test_who_loses_a_race_pauses_and_decides_again(world: World) -> None:
+    put_history(world)
+    overtake(world, 3)
+
+    assert world.run(decide_retraining, accepted())["fired"]
+
+    assert 0 < world.slept_seconds < 1
+
+
+def test_a_signal_that_starts_nothing_is_declined_however_often_others_are_faster(world: World) -> None:
+    put_history(world, labels=False)
+    overtake(world, 1000)
+
+    answer = world.run(decide_retraining, accepted())
+
+    assert not answer["fired"]
+    [event] = world.announced()
+    assert isinstance(event, RetrainingDeclined)
+
+
+def test_a_signal_that_would_start_a_run_fails_loudly_when_others_are_always_faster(world: World) -> None:
+    put_history(world)
+    overtake(world, 1000)
+
+    with pytest.raises(Fenced):
+        world.run(decide_retraining, accepted())
+
+    assert world.executions() == []
