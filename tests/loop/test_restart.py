@@ -1,0 +1,76 @@
+"""The local cloud stops and starts: everything is as it was, and answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.loop.conftest import Cycle
+from tests.loop.journey import CYCLE_SECONDS, Journey, until
+
+pytestmark = pytest.mark.local_cloud
+
+KEPT = ("batches", "landings", "timeline", "labels", "models", "runs", "rollouts", "scores", "state")
+MACHINES = ("LearningMachineArn", "RolloutMachineArn")
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What was there before and after."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def _look(journey: Journey) -> dict[str, Any]:
+    executions = {
+        machine: {one["name"]: (one["status"], one["startDate"]) for one in journey.executions(machine)}
+        for machine in MACHINES
+    }
+    packages = journey.client("sagemaker").list_model_packages(
+        ModelPackageGroupName=journey.deployment["ModelPackageGroupName"]
+    )["ModelPackageSummaryList"]
+    endpoint = journey.endpoint()
+    return {
+        "catalog": {name: journey.partition(name) for name in KEPT},
+        "executions": executions,
+        "packages": {one["ModelPackageArn"]: one["ModelApprovalStatus"] for one in packages},
+        "endpoint": (endpoint["EndpointStatus"], endpoint["EndpointConfigName"]),
+        "weights": {one["VariantName"]: one["CurrentWeight"] for one in endpoint["ProductionVariants"]},
+        "stacks": sorted(one["StackName"] for one in journey.client("cloudformation").describe_stacks()["Stacks"]),
+    }
+
+
+@pytest.fixture(scope="module")
+def looks(journey: Journey, rolled_back: Cycle) -> Looks:
+    """A look, a stop, a start, another look."""
+    before = _look(journey)
+    journey.cloud.server.stop()
+    journey.cloud.server.start()
+    until(lambda: journey.endpoint()["EndpointStatus"] == "InService", what="the endpoint", seconds=CYCLE_SECONDS)
+    return Looks(before, _look(journey))
+
+
+@pytest.mark.parametrize("what", ["catalog", "executions", "packages", "endpoint", "weights", "stacks"])
+def test_a_stop_and_a_start_keep(looks: Looks, what: str):
+    assert looks.before[what]
+    assert looks.after[what] == looks.before[what]
+
+
+def test_the_endpoint_answers_as_before(journey: Journey, looks: Looks, promoted: Cycle):
+    smoke = journey.lake_json(f"reports/evaluations/{promoted.run_id}/smoke.json")
+    _, answer = journey.predict(smoke["rows"])
+    assert answer["model_version"] == promoted.run_id
+    assert [one["score"] for one in answer["predictions"]] == pytest.approx(
+        [one["score"] for one in smoke["predictions"]], abs=smoke["tolerance"]
+    )
+
+
+def test_the_loop_goes_on(journey: Journey, looks: Looks):
+    from loops.bikeshare import stream
+
+    landed = journey.land("batches", "after.csv", stream.week(70).batch_csv())
+    landing = journey.await_landed([landed])[landed]
+    assert landing["status"] == "accepted"
