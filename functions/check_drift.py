@@ -6,8 +6,8 @@ DriftedColumns.
 
 AWS actions
 -----------
-- lake bucket: s3:GetObject on `profiles/*`, `reports/evaluations/*` and the loop's file asset; s3:PutObject on
-  `reports/drift/*`; s3:ListBucket
+- lake bucket: s3:GetObject on `profiles/*`, `reports/evaluations/*`, `reports/drift/*` and the loop's file asset;
+  s3:PutObject on `reports/drift/*`; s3:ListBucket
 - catalog table: dynamodb:GetItem, PutItem, UpdateItem, Query
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey

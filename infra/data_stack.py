@@ -145,7 +145,7 @@ class DataStack(cdk.Stack):
         """Accepted batches are compared with the reference, labels with predictions, silence with the contract."""
         base = self.foundation
         drift = self._function("CheckDrift", check_drift, dead=True, timeout=120)
-        drift.may_read(base.lake, "profiles/*", "reports/evaluations/*")
+        drift.may_read(base.lake, "profiles/*", "reports/evaluations/*", "reports/drift/*")
         drift.may_write(base.lake, "reports/drift/*")
         drift.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
         drift.may_announce()
