@@ -172,6 +172,7 @@ class Verdict:
 
 # Two ways of computing the same difference may differ by this much.
 _ROUNDING: Final = 1e-6
+CHANCE_AUC: Final = 0.5
 _SEVERITY: Final[Mapping[Outcome, int]] = {"failed": 0, "inconclusive": 1, "passed": 2}
 
 
@@ -185,6 +186,7 @@ def judge(evaluation: Evaluation, policy: GatePolicy) -> Verdict:
     if evaluation.champion is not None:
         checks += [_comparison(evaluation, evaluation.champion, policy), *_slices(evaluation, policy)]
         checks += [*_forgetting(evaluation, policy), *_explanations(evaluation, policy)]
+        checks += _contradiction(evaluation.champion)
     checks += [*_baseline(evaluation, policy), *_fairness(evaluation, policy), *_absolute(evaluation, policy)]
     outcomes: list[Outcome] = [check.outcome for check in checks]
     worst: Outcome = min(outcomes, key=lambda outcome: _SEVERITY[outcome], default="inconclusive")
@@ -302,6 +304,20 @@ def _half_width(found: MetricValue) -> float:
     if found.low is None or found.high is None or not math.isfinite(found.high - found.low):
         return 0.0
     return (found.high - found.low) / 2
+
+
+def _contradiction(champion: ModelEvaluation) -> Iterable[Check]:
+    """
+    Labels that turn the champion's ranking upside down: rather the labels are wrong than the world.
+
+    A model that knows nothing has an AUC of 0.5. A champion that is surely below it has learnt something, and the
+    labels now say the opposite: a broken labelling job looks like that, and a candidate taught by it would pass.
+    """
+    found = champion.overall.get("auc")
+    if found is None or found.high is None or found.rows <= 0 or not found.high < CHANCE_AUC:
+        return
+    told = f"the champion ranks the held-out rows upside down (AUC {found.value:.3g}, at most {found.high:.3g})"
+    yield Check("labels", "inconclusive", f"{told}: look at the labels before you learn from them")
 
 
 def _forgetting(evaluation: Evaluation, policy: GatePolicy) -> Iterable[Check]:

@@ -20,9 +20,9 @@ from perennial.errors import EnvironmentLacking
 
 __all__ = ["DEMO_SCALES", "UP_SCALES", "LocalCloud", "local_cloud"]
 
-# The demo squeezes a year into minutes: a bake of 30 minutes takes 3 s, an alarm period of a minute 1 s, eight weeks of
-# the schedule the time in which the demo lives through about as many.
-DEMO_SCALES = Scales(waits=600, alarms=60, schedules=120_000)
+# The demo squeezes a year into minutes: a bake of 30 minutes takes 4.5 s, an alarm period of a minute 1 s, eight weeks
+# of the schedule 12 s.
+DEMO_SCALES = Scales(waits=400, alarms=60, schedules=400_000)
 # For hands-on use: a bake takes half a minute, an alarm period 6 s, a day 24 minutes.
 UP_SCALES = Scales(waits=60, alarms=10, schedules=60)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.gate import Evaluation, explanation_shift, judge
+from perennial.gate import Evaluation, ModelEvaluation, explanation_shift, judge
 from tests.builders import (
     make_evaluation,
     make_first_evaluation,
@@ -269,3 +269,16 @@ def test_the_worst_answer_decides_and_all_answers_are_kept():
     assert {"passed"} == _outcomes(verdict, "evidence")
     assert {"inconclusive"} == _outcomes(verdict, "comparison")
     assert verdict.reasons == ("floor: auc was not measured, 0.5 is required",)
+
+
+def test_labels_that_turn_the_champion_upside_down_are_looked_at_by_a_person():
+    upside_down = ModelEvaluation(overall={"accuracy": make_metric(0.2), "auc": make_metric(0.05)})
+    verdict = judge(make_evaluation(champion=upside_down, paired=make_paired(0.65)), make_gate_policy())
+    assert verdict.verdict == "inconclusive"
+    assert any("upside down" in reason for reason in verdict.reasons)
+
+
+def test_a_champion_at_chance_is_no_reason_to_doubt_the_labels():
+    at_chance = ModelEvaluation(overall={"accuracy": make_metric(0.5), "auc": make_metric(0.49)})
+    verdict = judge(make_evaluation(champion=at_chance, paired=make_paired(0.35)), make_gate_policy())
+    assert not any(check.name == "labels" for check in verdict.checks)

@@ -36,8 +36,9 @@ _QUIET = (happened.DatasetFrozen, happened.ModelRegistered, happened.LabelsJoine
 
 
 def _expected(event: Event) -> bool:
-    """Each landed file that is no reason to learn yet is declined: on record, but not news."""
-    return isinstance(event, happened.RetrainingDeclined) and event.signal == "new data"
+    """Files that are no reason to learn yet, and signals during a run: declined on record, but not news."""
+    declined = isinstance(event, happened.RetrainingDeclined)
+    return declined and (event.signal == "new data" or event.reasons[0].startswith("running:"))
 
 
 class Narrator:

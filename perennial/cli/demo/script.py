@@ -33,7 +33,7 @@ __all__ = ["Accident", "Demo", "DemoStalled"]
 
 LANDING_SECONDS = 60.0
 CYCLE_SECONDS = 150.0
-_FLIPPED_WEEKS = 10
+_FLIPPED_WEEKS = 12
 _NEW_WEATHER = "5"
 
 
@@ -136,6 +136,16 @@ class Demo:
         first = self.next_week - _FLIPPED_WEEKS
         since = len(self.feed.events)
         self._labels(first, flipped=True, delay=_days(3))
+        with self._traffic_goes_on():
+            judged = self._retrained_on_nonsense(since)
+        stopped = isinstance(judged, CandidateJudged) and judged.verdict != "passed"
+        self._accident(
+            "challenger trained on flipped labels", stopped, _first(judged) if stopped else "passed the gate"
+        )
+        self.say("the labelling job is mended and delivers the right labels again")
+        self._labels(first, delay=_days(6))
+
+    def _retrained_on_nonsense(self, since: int) -> Event:
         run = self._retrain("labels look different; an engineer retrains by hand", {})
         judged = self._await(
             "the gate's verdict",
@@ -143,13 +153,8 @@ class Demo:
             since=since,
             seconds=CYCLE_SECONDS,
         )
-        stopped = isinstance(judged, CandidateJudged) and judged.verdict != "passed"
-        self._accident(
-            "challenger trained on flipped labels", stopped, _first(judged) if stopped else "passed the gate"
-        )
         self._ended(run, since)
-        self.say("the labelling job is mended and delivers the right labels again")
-        self._labels(first, delay=_days(6))
+        return judged
 
     def failure_in_service(self) -> None:
         """A challenger that is good on all history meets a weather code that history never held."""
@@ -158,7 +163,7 @@ class Demo:
         errors_before = dict(self.traffic.errors)
         run = self._retrain("an engineer turns strict categories on", {"unknown_category": "error"})
         with self._traffic_goes_on():
-            self._await("the canary's first step", _advanced(run), since=since, seconds=CYCLE_SECONDS)
+            self._await("the canary's second step", _takes_half(run), since=since, seconds=CYCLE_SECONDS)
             self.traffic.change = _new_weather
             try:
                 rolled_back = self._await(
@@ -259,8 +264,11 @@ def _about(name: str) -> Callable[[Event], bool]:
     return lambda event: isinstance(event, kinds) and event.key.endswith("/" + name)
 
 
-def _advanced(run: str) -> Callable[[Event], bool]:
-    return lambda event: isinstance(event, RolloutAdvanced) and event.rollout_id == run
+def _takes_half(run: str) -> Callable[[Event], bool]:
+    return lambda event: (
+        isinstance(event, ModelRolledBack | ModelPromoted)
+        or (isinstance(event, RolloutAdvanced) and event.rollout_id == run and event.traffic_share >= 0.5)
+    )
 
 
 def _first(event: Event) -> str:
