@@ -37,8 +37,9 @@ _QUIET = (happened.DatasetFrozen, happened.ModelRegistered, happened.LabelsJoine
 
 def _expected(event: Event) -> bool:
     """Files that are no reason to learn yet, and signals during a run: declined on record, but not news."""
-    declined = isinstance(event, happened.RetrainingDeclined)
-    return declined and (event.signal == "new data" or event.reasons[0].startswith("running:"))
+    if not isinstance(event, happened.RetrainingDeclined):
+        return False
+    return event.signal == "new data" or event.reasons[0].startswith("running:")
 
 
 class Narrator:
