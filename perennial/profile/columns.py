@@ -18,18 +18,21 @@ from perennial.profile.hashing import hash_numbers
 from perennial.profile.histogram import Histogram
 from perennial.profile.moments import Moments
 
-__all__ = ["PAIR_CELLS", "ColumnProfile", "TextSummary", "to_datetime"]
+__all__ = ["FIRST_TIME", "LAST_TIME", "PAIR_CELLS", "ColumnProfile", "TextSummary", "to_datetime"]
 
 Ints = NDArray[np.int64]
 
 #: A pair of columns is counted on a square of this many cells a side; the last is for null.
 PAIR_CELLS = 9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Microseconds since 1970 of the first and the last time that a datetime can hold.
+FIRST_TIME = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+LAST_TIME = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 def to_datetime(microseconds: int) -> datetime:
-    """Aware UTC time of microseconds since 1970."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    """Aware UTC time of microseconds since 1970; the nearest there is for times beyond the years 1 to 9999."""
+    return _EPOCH + timedelta(microseconds=min(max(microseconds, FIRST_TIME), LAST_TIME))
 
 
 @dataclass(frozen=True, eq=False)

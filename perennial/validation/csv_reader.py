@@ -25,7 +25,7 @@ from perennial.validation.columns import compare_columns, completed, infer_colum
 from perennial.validation.lines import RECORD, Records, looks_plain, split_records
 from perennial.validation.outcome import Limits, SchemaChange
 from perennial.validation.parsing import FALSE_VALUES, TRUE_VALUES, parse_text, wanted
-from perennial.validation.sources import ByteStream, arrow_owned
+from perennial.validation.sources import ByteStream
 from perennial.validation.text_blocks import TextBlocks
 
 __all__ = ["CsvReader"]
@@ -94,7 +94,7 @@ class CsvReader:
             head = self._text.peek(64 << 10)
             try:
                 table = pacsv.read_csv(
-                    arrow_owned(head),
+                    pa.BufferReader(head),
                     read_options=pacsv.ReadOptions(column_names=self._header, use_threads=False),
                     parse_options=pacsv.ParseOptions(invalid_row_handler=lambda row: "skip"),
                 )
@@ -208,7 +208,7 @@ class CsvReader:
             return "skip"
 
         return pacsv.read_csv(
-            arrow_owned(content),
+            pa.BufferReader(pa.py_buffer(content)),
             read_options=pacsv.ReadOptions(column_names=self._header, use_threads=False, block_size=len(content) + 1),
             parse_options=pacsv.ParseOptions(
                 invalid_row_handler=None if invalid is None else note, newlines_in_values=True

@@ -25,7 +25,7 @@ from perennial.validation.columns import compare_columns, completed, infer_colum
 from perennial.validation.lines import Records, split_records
 from perennial.validation.outcome import Limits, SchemaChange
 from perennial.validation.parsing import parse_text, wanted
-from perennial.validation.sources import ByteStream, arrow_owned
+from perennial.validation.sources import ByteStream
 from perennial.validation.text_blocks import TextBlocks
 
 __all__ = ["JsonlReader"]
@@ -118,7 +118,7 @@ class JsonlReader:
             return None
         try:
             table = pajson.read_json(
-                arrow_owned(text),
+                pa.BufferReader(text),
                 read_options=pajson.ReadOptions(use_threads=False, block_size=len(text) + 1),
                 parse_options=pajson.ParseOptions(
                     explicit_schema=self._schema, unexpected_field_behavior="infer", newlines_in_values=False

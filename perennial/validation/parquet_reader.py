@@ -38,6 +38,7 @@ class ParquetReader:
     def __init__(self, source: Any, contract: Contract, limits: Limits, optional: frozenset[str]) -> None:
         self._contract, self._limits = contract, limits
         try:
+            # Without read-ahead no thread of Arrow's holds buffers of a Python file when an error ends the reading.
             file = pq.ParquetFile(source, pre_buffer=False)
             schema, metadata = file.schema_arrow, file.metadata
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -87,7 +88,18 @@ class ParquetReader:
         return Block(done, batch.num_rows, partial(self._texts, batch), failures=tuple(failures))
 
     def _texts(self, batch: Any, rows: Ints) -> list[str]:
-        return [shown(row, self._limits.max_text_characters) for row in batch.take(pa.array(rows)).to_pylist()]
+        taken = batch.take(pa.array(rows))
+        names, cells = taken.schema.names, [_plain_cells(column) for column in taken.columns]
+        limit = self._limits.max_text_characters
+        return [shown(dict(zip(names, row, strict=True)), limit) for row in zip(*cells, strict=True)]
+
+
+def _plain_cells(values: Any) -> list[Any]:
+    """Python values; times that no datetime can hold as the number that is stored."""
+    try:
+        return list(values.to_pylist())
+    except (OverflowError, ValueError):
+        return list(values.cast(pa.int64()).to_pylist())
 
 
 def _check_type(name: str, column: Column, kind: Any) -> None:
@@ -127,8 +139,10 @@ def _converted_loosely(values: Any, column: Column) -> tuple[Any, NDArray[np.boo
     found, bad = [], np.zeros(len(values), np.bool_)
     for i in range(len(values)):
         try:
-            found.append(pc.cast(values[i], kind).as_py())
+            cast = pc.cast(values[i], kind)
+            cast.as_py()
+            found.append(cast)
         except (pa.ArrowException, ValueError, OverflowError):
             found.append(None)
             bad[i] = True
-    return pa.array(found, kind), bad
+    return pa.array([None if f is None else f.as_py() for f in found], kind), bad

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from perennial.contract import Column, Contract
 from perennial.profile import arrow_type
 from perennial.profile.builders import Extremes
+from perennial.profile.columns import FIRST_TIME, LAST_TIME
 from perennial.profile.hashing import hash_column
 from perennial.validation.blocks import Block, FileRejected
 from perennial.validation.expressions import evaluate
@@ -138,9 +139,7 @@ class _ColumnCheck:
             null = null if unparsed is None else null & ~unparsed
             if null.any():
                 found.append((null, f"{self._name} must not be empty"))
-        if self._column.is_numeric or (
-            self._column.type == "timestamp" and (self._low is not None or self._high is not None)
-        ):
+        if self._column.is_numeric or self._column.type == "timestamp":
             found += self._out_of_range(values)
         if self._is_text:
             found += self._wrong_text(values)
@@ -158,6 +157,10 @@ class _ColumnCheck:
             low, high = -math.inf, math.inf
         elif self._column.is_numeric:
             self.extremes = (low, high)
+        if self._column.type == "timestamp" and (low < FIRST_TIME or high > LAST_TIME):
+            at = values.cast(pa.int64())
+            beyond = pc.or_(pc.less(at, FIRST_TIME), pc.greater(at, LAST_TIME))
+            found += self._flag(beyond, values, f"{self._name} must be a time of the years 1 to 9999")
         if self._low is not None and low < self._low:
             found += self._flag(
                 _compare(pc.less, values, self._low), values, self._reason("at least", self._column.min)

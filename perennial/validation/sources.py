@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from perennial.contract import Contract
 from perennial.validation.blocks import FileRejected
 from perennial.validation.outcome import Limits
 
-__all__ = ["BLOCK_BYTES", "ByteStream", "FileKind", "arrow_owned", "digest_of", "file_kind"]
+__all__ = ["BLOCK_BYTES", "ByteStream", "FileKind", "digest_of", "file_kind"]
 
 BLOCK_BYTES = 8 << 20
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -135,19 +134,6 @@ class _Counted(io.RawIOBase):
         while self.readinto(rest):
             pass
         return self._hash.hexdigest()
-
-
-def arrow_owned(content: Any) -> Any:
-    """
-    A reader over a copy of these bytes that Arrow owns.
-
-    Arrow's parsers read ahead on a thread of their own, which may let go of its input after an error was raised: that
-    must not be the last reference to an object of Python's.
-    """
-    buffer = pa.allocate_buffer(len(content))
-    if len(content):
-        np.frombuffer(buffer, np.uint8)[:] = np.frombuffer(content, np.uint8)
-    return pa.BufferReader(buffer)
 
 
 def digest_of(source: Any) -> str:
