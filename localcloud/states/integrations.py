@@ -68,6 +68,11 @@ class Call:
         found = _RESOURCE.fullmatch(self.resource)
         return (found["pattern"] or "") if found else ""
 
+    @property
+    def is_function(self) -> bool:
+        """Whether the resource is a function's own ARN."""
+        return _FUNCTION.fullmatch(self.resource) is not None
+
     def names(self) -> dict[str, str]:
         """The resource's type and name as the history shows them."""
         found = _RESOURCE.fullmatch(self.resource)

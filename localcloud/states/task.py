@@ -92,11 +92,11 @@ def attempt(state: State, value: Any, frame: Frame, scope: Scope, progress: dict
         else:
             result = _called(call, timeout, scope)
     except StateFailed as failure:
-        kind = "TaskTimedOut" if failure.error in (TIMEOUT, HEARTBEAT_TIMEOUT) else "TaskFailed"
-        scope.run.record(kind, {**call.names(), "error": failure.error, "cause": failure.cause})
+        stage = "TimedOut" if failure.error in (TIMEOUT, HEARTBEAT_TIMEOUT) else "Failed"
+        _record(scope, call, stage, error=failure.error, cause=failure.cause)
         raise
     text = within_limit(result, f"state/task '{frame['State']['Name']}'")
-    scope.run.record("TaskSucceeded", {**call.names(), "output": text, "outputDetails": {"truncated": False}})
+    _record(scope, call, "Succeeded", output=text, outputDetails={"truncated": False})
     return result
 
 
@@ -150,12 +150,20 @@ def _role(state: State, value: Any, frame: Frame) -> str | None:
 
 
 def _scheduled(scope: Scope, call: Call, timeout: float | None, heartbeat: float | None) -> None:
-    details: dict[str, Any] = {
-        **call.names(),
-        "region": scope.run.context.region,
-        "parameters": json.dumps(call.parameters),
-    }
-    details |= {"timeoutInSeconds": int(timeout)} if timeout else {}
-    details |= {"heartbeatInSeconds": int(heartbeat)} if heartbeat else {}
-    scope.run.record("TaskScheduled", details)
-    scope.run.record("TaskStarted", call.names())
+    parameters = json.dumps(call.parameters)
+    details: dict[str, Any] = {"timeoutInSeconds": int(timeout)} if timeout else {}
+    if call.is_function:
+        details |= {"resource": call.resource, "input": parameters, "inputDetails": {"truncated": False}}
+    else:
+        details |= {"region": scope.run.context.region, "parameters": parameters}
+        details |= {"heartbeatInSeconds": int(heartbeat)} if heartbeat else {}
+    _record(scope, call, "Scheduled", **details)
+    _record(scope, call, "Started")
+
+
+def _record(scope: Scope, call: Call, stage: str, **details: Any) -> None:
+    """An event of an attempt; those of a function called by its ARN have names of their own."""
+    if call.is_function:
+        scope.run.record(f"LambdaFunction{stage}", details)
+    else:
+        scope.run.record(f"Task{stage}", {**call.names(), **details})

@@ -64,6 +64,24 @@ def test_a_definition_can_be_validated_without_being_created(cloud: Cloud) -> No
     assert answer["diagnostics"][0]["location"] == "/States/A/Next"
 
 
+def test_a_function_called_by_its_arn_has_events_of_its_own(cloud: Cloud, echo: str, boom: str) -> None:
+    """API_HistoryEvent and connect-lambda.html, 2026-11: LambdaFunction* where the Resource is a function's ARN, Task*
+    where it is an integration; the output is what the function returned."""
+    lambdas = cloud.client("lambda")
+    arns = [lambdas.get_function(FunctionName=name)["Configuration"]["FunctionArn"] for name in (echo, boom)]
+    answered = cloud.run(task(arns[0], TimeoutSeconds=20), {"a": 1})
+    assert answered.output == {"a": 1}
+    kinds = [kind for kind in answered.types if kind.startswith("LambdaFunction")]
+    assert kinds == ["LambdaFunctionScheduled", "LambdaFunctionStarted", "LambdaFunctionSucceeded"]
+    scheduled = next(event for event in answered.events if event["type"] == kinds[0])
+    details = scheduled["lambdaFunctionScheduledEventDetails"]
+    assert (details["resource"], json.loads(details["input"]), details["timeoutInSeconds"]) == (arns[0], {"a": 1}, 20)
+    failed = cloud.run(task(arns[1]))
+    (told,) = [event for event in failed.events if event["type"] == "LambdaFunctionFailed"]
+    assert told["lambdaFunctionFailedEventDetails"]["error"] == "Boom"
+    assert not [kind for kind in (*answered.types, *failed.types) if kind in ("TaskScheduled", "TaskFailed")]
+
+
 def test_a_functions_error_is_caught_by_its_class(cloud: Cloud, boom: str) -> None:
     """concepts-error-handling.html, 2026-11. With ministack 1.5.33 Catch by class never matches."""
     caught = cloud.run(
