@@ -278,7 +278,8 @@ def _judge(
     level: float,
 ) -> DriftReport:
     adjusted = _adjust(found, weights)
-    raised = tuple(name for name, value in adjusted.items() if value <= policy.warn_fdr)
+    # A budget looser than the warning's would otherwise raise an alarm about no column at all.
+    raised = tuple(name for name, value in adjusted.items() if value <= max(policy.warn_fdr, level))
     alarm = min(adjusted.values()) <= level
     before = windows[:-1][-(policy.confirm - 1) :] if policy.confirm > 1 else ()
     unconfirmed = alarm and not (len(before) == policy.confirm - 1 and all(window.raised for window in before))

@@ -156,6 +156,13 @@ def test_a_larger_shift_is_more_surprising() -> None:
     assert [column.ks for column in found] == sorted(column.ks or 0 for column in found)
 
 
+def test_an_alarm_is_always_about_some_column_however_loose_its_budget() -> None:
+    loose = POLICY.model_copy(update={"alarms_per_year": 1000.0, "alarm_fdr": 0.9, "warn_fdr": 1e-9})
+    reports = [checked(make_batch(seed=2000 + seed), policy=loose) for seed in range(8)]
+    assert any(report.verdict == "drifted" for report in reports)
+    assert all(bool(report.drifted_columns) == (report.verdict == "drifted") for report in reports)
+
+
 def test_drift_too_small_for_one_window_is_found_in_several_and_dated() -> None:
     history: tuple[DriftReport, ...] = ()
     for seed in range(3):

@@ -125,7 +125,7 @@ def _report(deployment: Deployment, batch_id: str) -> dict[str, Any]:
             return {}  # landed before there was a champion to compare with
         raise
     found = json.loads(body.read())
-    return found if isinstance(found, dict) else {}
+    return dict(found["report"])
 
 
 def _rollouts(told: Sequence[Event]) -> tuple[RolloutStory, ...]:
