@@ -1,5 +1,6 @@
 """
-What `cdk destroy` must remove but CloudFormation doesn't own: endpoint, configurations, models, packages, objects.
+What `cdk destroy` must remove but CloudFormation doesn't own: endpoint with its log group, configurations, models,
+packages, objects.
 
 Trigger: CloudFormation custom resource; answers its response URL itself. Only Delete does anything. Runs again by
 itself when time runs short.
@@ -10,6 +11,7 @@ AWS actions
   s3:AbortMultipartUpload, s3:ListBucketMultipartUploads
 - endpoint, configurations and models of the loop: sagemaker:DeleteEndpoint, DeleteEndpointConfig, DeleteModel,
   ListTags; on *: sagemaker:ListEndpointConfigs, ListModels
+- the endpoint's log group: logs:DeleteLogGroup
 - model package group: sagemaker:ListModelPackages (takes no resource), DeleteModelPackage
 - itself: lambda:InvokeFunction
 """
@@ -56,6 +58,7 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, str]:
             remains.delete_endpoint(
                 shell.clients.sagemaker, settings.endpoint_name, loop=settings.loop_name, loop_tag=LOOP_TAG
             )
+            remains.delete_endpoint_logs(shell.clients.logs, settings.endpoint_name)
         if settings.model_package_group:
             remains.delete_packages(shell.clients.sagemaker, settings.model_package_group)
         emptied = all(

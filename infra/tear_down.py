@@ -28,7 +28,7 @@ class TearDown(Construct):
     buckets
         Emptied, versions included.
     endpoint
-        Whether to delete the loop's endpoint with its configurations and models.
+        Whether to delete the loop's endpoint with its log group, configurations and models.
     group
         A model package group whose packages are deleted.
     """
@@ -100,6 +100,17 @@ class TearDown(Construct):
             because=_NAMES,
         )
         self.function.may(["sagemaker:DeleteModel", "sagemaker:ListTags"], [model], because=_NAMES)
+        group = stack.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name=f"/aws/sagemaker/Endpoints/{name}",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        self.function.may(
+            ["logs:DeleteLogGroup"],
+            [group, f"{group}:*"],
+            because="CloudWatch Logs writes the ARN of this one log group with and without :* at its end.",
+        )
         self.function.may_anywhere(
             ["sagemaker:ListEndpointConfigs", "sagemaker:ListModels"],
             because="Listing endpoint configurations and models accepts no resource; nothing is deleted by it.",

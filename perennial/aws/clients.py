@@ -89,6 +89,11 @@ class Clients:
         return self.client("cloudwatch")
 
     @cached_property
+    def logs(self) -> Any:
+        """CloudWatch Logs."""
+        return self.client("logs")
+
+    @cached_property
     def sns(self) -> Any:
         """SNS."""
         return self.client("sns")

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from perennial.aws.endpoint import missing
 
-__all__ = ["delete_endpoint", "delete_packages", "empty_bucket"]
+__all__ = ["delete_endpoint", "delete_endpoint_logs", "delete_packages", "empty_bucket"]
 
 
 def delete_endpoint(sagemaker: Any, name: str, *, loop: str, loop_tag: str) -> None:
@@ -26,6 +26,19 @@ def delete_endpoint(sagemaker: Any, name: str, *, loop: str, loop_tag: str) -> N
     for model, arn in _named(sagemaker, "list_models", "Models", "Model", f"{loop}-"):
         if _tag(sagemaker, arn, loop_tag) == loop:
             _quietly(partial(sagemaker.delete_model, ModelName=model))
+
+
+def delete_endpoint_logs(logs: Any, name: str) -> None:
+    """
+    Deletes the log group of an endpoint's containers, which SageMaker makes and nobody else removes.
+
+    On AWS a container that is still going may make it again; it is empty then.
+    """
+    try:
+        logs.delete_log_group(logGroupName=f"/aws/sagemaker/Endpoints/{name}")
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
 
 
 def delete_packages(sagemaker: Any, group: str) -> None:

@@ -77,6 +77,8 @@ def test_deleting_the_stack_leaves_nothing_of_the_loop(world: World, inbox: Inbo
     fake.configs = {"demo-v1": {LOOP_TAG: "demo"}, "demo-v1-r": {LOOP_TAG: "demo"}}
     fake.models = {"demo-v1": {LOOP_TAG: "demo"}}
     fake.packages = {f"arn:aws:sagemaker:us-east-1:123456789012:model-package/{GROUP}/1": {}}
+    for endpoint in (ENDPOINT, "others"):
+        world.clients.logs.create_log_group(logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}")
 
     answer = delete(world, inbox)
 
@@ -86,6 +88,8 @@ def test_deleting_the_stack_leaves_nothing_of_the_loop(world: World, inbox: Inbo
         left = world.clients.s3.list_object_versions(Bucket=bucket)
         assert not left.get("Versions") and not left.get("DeleteMarkers")
         assert not world.clients.s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
+    groups = world.clients.logs.describe_log_groups()["logGroups"]
+    assert [group["logGroupName"] for group in groups] == ["/aws/sagemaker/Endpoints/others"]
     [told] = inbox.got
     sent = load_event("cloudformation_delete")
     assert ("SUCCESS", sent["PhysicalResourceId"]) == (told["Status"], told["PhysicalResourceId"])
