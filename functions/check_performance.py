@@ -34,8 +34,8 @@ from perennial.aws.history import labels_until
 from perennial.aws.live import LivePointer
 from perennial.dataset import LabelsEntry
 from perennial.errors import EventInvalid
+from perennial.evaluation import Evaluation
 from perennial.events import LabelsJoined, PerformanceFell, parse
-from perennial.gate import Evaluation
 from perennial.labels import judge_maturity
 from perennial.performance import PerformanceDecision, PerformancePolicy, Score, decide
 from perennial.prequential import Joined, Known, Said, join, scorable_metric, score

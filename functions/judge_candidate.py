@@ -19,8 +19,9 @@ from functions import _shell
 from functions._shell import Shell
 from perennial import keys
 from perennial.errors import ArtifactChanged
+from perennial.evaluation import Evaluation
 from perennial.events import CandidateJudged
-from perennial.gate import Evaluation, Verdict, judge
+from perennial.gate import Verdict, judge
 
 __all__ = ["Settings", "handler", "run"]
 

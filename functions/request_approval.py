@@ -24,8 +24,9 @@ from functions._shell import Shell
 from perennial import keys
 from perennial.canonical import digest as digest_of
 from perennial.errors import ArtifactChanged
+from perennial.evaluation import Evaluation
 from perennial.events import ApprovalGranted, ApprovalRequested
-from perennial.gate import Evaluation, Verdict
+from perennial.gate import Verdict
 from perennial.governance import ApprovalRequest, ApprovalRoute, route
 
 __all__ = ["REQUESTER", "Settings", "handler", "run"]

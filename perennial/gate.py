@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from perennial.evaluation import Evaluation, MetricValue, ModelEvaluation, Paired
 from perennial.metrics import Direction, direction, gain, tolerance
 from perennial.policy import Policy
 
@@ -77,75 +78,6 @@ class GatePolicy(Policy):
     max_latency_ms: Positive | None = None
     max_explanation_shift: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     max_feature_skew: NotNegative = 1e-6
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MetricValue(_Part):
-    """A metric on one set of rows with its two-sided interval; None or NaN where it can't be computed."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    rows: int = 0
-
-
-Metrics = dict[str, MetricValue]
-# column -> group -> metrics
-Groups = dict[str, dict[str, Metrics]]
-
-
-class ModelEvaluation(_Part):
-    """
-    One model on the holdout.
-
-    `slices` are groups of `data.segments`, `groups` those of `data.sensitive`, each column -> value -> metrics, with
-    `positive_share` (the share of rows it answers positively) among the metrics of a classifier. `anchor` is the
-    frozen set. `baseline` is what answering without any feature scores.
-    """
-
-    overall: Metrics
-    slices: Groups = {}
-    groups: Groups = {}
-    anchor: Metrics = {}
-    latency_ms_p50: float | None = None
-    latency_ms_p99: float | None = None
-
-
-class Paired(_Part):
-    """
-    How much better the candidate is on the same rows, positive when it is better whatever the metric's direction.
-
-    `low` and `high` bound the difference two-sidedly at `confidence`; None stands for NaN, which JSON lacks.
-    """
-
-    metric: str
-    difference: float | None
-    low: float | None
-    high: float | None
-    confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
-    rows: int = 0
-
-
-class Evaluation(_Part):
-    """
-    `evaluation.json`: what the evaluation job found.
-
-    `feature_skew` is the largest difference between predictions of the same rows as evaluated and as served.
-    """
-
-    run_id: str
-    candidate: ModelEvaluation
-    champion: ModelEvaluation | None = None
-    baseline: Metrics = {}
-    paired: Paired | None = None
-    importances: dict[str, float] = {}
-    champion_importances: dict[str, float] = {}
-    feature_skew: float | None = None
-    artifact_digest: str
-    versions: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)

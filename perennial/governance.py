@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from perennial.errors import ApprovalRefused, ArtifactChanged
-from perennial.gate import Evaluation, Verdict, explanation_shift
+from perennial.evaluation import Evaluation
+from perennial.gate import Verdict, explanation_shift
 from perennial.metrics import gain
 from perennial.policy import Policy, Seconds, spelled
 

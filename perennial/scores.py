@@ -26,7 +26,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from perennial.gate import Paired
+from perennial.evaluation import Paired
 from perennial.metrics import Task, direction, metrics_of
 from perennial.performance import Score
 

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from perennial.dataset import DatasetVersion
-from perennial.gate import Evaluation, ModelEvaluation
+from perennial.evaluation import Evaluation, ModelEvaluation
 from perennial.project import Loop
 from perennial.scores import paired
 from training.container import ContainerInvalid, ProcessingContainer, runtime_versions

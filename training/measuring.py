@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perennial.gate import Metrics, MetricValue
+from perennial.evaluation import Metrics, MetricValue
 from perennial.metrics import Task, direction
 from perennial.performance import Score
 from perennial.scores import Predictions, measure, measure_all

@@ -22,7 +22,7 @@ from pathlib import Path
 import pandas as pd
 
 from perennial.dataset import BatchEntry, DatasetVersion, LabelsEntry
-from perennial.gate import Evaluation
+from perennial.evaluation import Evaluation
 from perennial.keys import content_digest, curated_key, curated_labels_key
 from perennial.project import Loop
 from training.container import BUNDLE_DIR, ProcessingContainer, TrainingContainer

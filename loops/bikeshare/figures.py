@@ -25,7 +25,8 @@ from threadpoolctl import threadpool_limits
 from loops.bikeshare import stream
 from loops.bikeshare.model import build_estimator
 from perennial.dataset import BatchEntry, DatasetVersion, LabelsEntry, freeze
-from perennial.gate import Evaluation, ModelEvaluation, Verdict, judge
+from perennial.evaluation import Evaluation, ModelEvaluation
+from perennial.gate import Verdict, judge
 from perennial.keys import content_digest
 from perennial.project import Loop, load_loop
 from perennial.scores import paired
