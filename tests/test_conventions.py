@@ -158,3 +158,67 @@ def test_make_alone_says_what_there_is():
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     for target in ("demo", "test", "up", "synth", "bench", "lint", "lock", "check"):
         assert re.search(rf"make {target}\b", done.stdout), target
+
+
+# --- documentation that can't lie ---
+
+DOCS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "loops").glob("*/README.md")])
+
+
+def test_the_reference_of_the_command_line_is_what_the_commands_say():
+    from perennial.cli.reference import render
+
+    kept = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    assert kept == render(), "run: .venv/bin/python -m perennial.cli.reference > docs/reference/cli.md"
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_links_only_to_files_and_headings_that_exist(page: Path):
+    missing = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, heading = target.partition("#")
+        if "://" in target:
+            continue
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (heading and heading not in anchors(there)):
+            missing.append(target)
+    assert missing == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that headings of a page are linked by, made as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_names_only_commands_that_exist(page: Path):
+    from perennial.cli.reference import commands
+
+    known = {" ".join(name.split()[:2]) for name, _ in commands()}
+    named = re.findall(r"(?:`|^    )(perennial [a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(set(named) - known) == []
+
+
+def test_the_tour_passes_every_function_that_a_record_meets():
+    tour = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+    met = {name for names in shipped.FUNCTIONS.values() for name in names} - {"conclude_run", "tear_down"}
+    assert {name for name in met if f"functions/{name}.py" not in tour} == set()
+
+
+def test_the_ml_test_score_counts_what_tests_show():
+    sections = re.split(r"^## ", (ROOT / "docs" / "ml-test-score.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    sums = {}
+    for section in sections[1:5]:
+        title = section.splitlines()[0]
+        rows = re.findall(r"^\| (.+?) \| ([01]) \| (.+) \|$", section, re.MULTILINE)
+        assert len(rows) == 7, title
+        for row, counts, why in rows:
+            named = re.findall(r"`(tests/\S+?\.py)::(test_\w+)`", why)
+            assert bool(named) == (counts == "1"), row
+            for path, test in named:
+                assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{row}: {path}::{test}"
+        sums[title] = sum(counts == "1" for _, counts, _ in rows)
+        assert f"{title}: {sums[title]} of 7" in section
+    assert len(sums) == 4
+    assert f"**{min(sums.values())}**" in sections[5]

@@ -6,6 +6,7 @@ import json
 from typing import Any, get_args
 
 from infra.guardrails import SLOTS
+from infra.packaging import ROOT
 from perennial import keys
 from tests.infra.conftest import Assembly
 from tests.infra.definitions import resolved
@@ -111,6 +112,14 @@ def test_every_dead_letter_queue_and_machine_has_an_alarm_that_tells_people(asse
     for name in {name for name in dead if "Undelivered" not in name}:
         assert name in watched, name
     assert all(alarm["Properties"]["AlarmActions"] for alarm in alarms)
+
+
+def test_the_runbook_says_what_every_alarm_means(assembly: Assembly):
+    runbook = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    alarms = assembly.resources("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+    assert len(alarms) >= 15
+    names = {name[:-8].removeprefix("Guardrails") for _, name, _ in alarms}
+    assert {name for name in names if f"`{name}`" not in runbook} == set()
 
 
 def test_the_dashboard_shows_shares_errors_latency_quality_drift_freshness_runs_and_cost(assembly: Assembly):
