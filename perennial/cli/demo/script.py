@@ -27,6 +27,7 @@ from perennial.events import (
     ModelRolledBack,
     RetrainingRequested,
     RolloutAdvanced,
+    RolloutHeld,
 )
 
 __all__ = ["Accident", "Demo", "DemoStalled"]
@@ -184,12 +185,11 @@ class Demo:
             if count > errors_before.get(slot, 0)
         }
         rolled_back = isinstance(event, ModelRolledBack)
-        champion_failed = len(failed) > 1
         words = ", ".join(f"{slot} {count} errors" for slot, count in failed.items()) or "no errors seen by clients"
         cause = event.cause if isinstance(event, ModelRolledBack) else "promoted"
         self._accident(
-            "challenger that fails in service", rolled_back and not champion_failed,
-            f"rolled back by {cause}; {words}; the champion answered throughout",
+            "challenger that fails in service", rolled_back and len(failed) == 1,
+            f"rolled back by {cause}; {words}; the other slot answered every request",
         )  # fmt: skip
 
     # --- pieces ------------------------------------------------------------------------------------------------
@@ -265,10 +265,16 @@ def _about(name: str) -> Callable[[Event], bool]:
 
 
 def _takes_half(run: str) -> Callable[[Event], bool]:
-    return lambda event: (
-        isinstance(event, ModelRolledBack | ModelPromoted)
-        or (isinstance(event, RolloutAdvanced) and event.rollout_id == run and event.traffic_share >= 0.5)
-    )
+    """The challenger takes half of the traffic, or waits for it so long that it needn't; or it is over already."""
+    held = 0
+
+    def test(event: Event) -> bool:
+        nonlocal held
+        held += isinstance(event, RolloutHeld) and event.rollout_id == run
+        advanced = isinstance(event, RolloutAdvanced) and event.rollout_id == run and event.traffic_share >= 0.5
+        return advanced or held >= 3 or isinstance(event, ModelRolledBack | ModelPromoted)
+
+    return test
 
 
 def _first(event: Event) -> str:
