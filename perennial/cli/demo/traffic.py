@@ -26,7 +26,7 @@ class Traffic:
     `keep_going` is on, as live traffic does during a rollout. What came back is counted by variant, errors apart.
     """
 
-    def __init__(self, deployment: Deployment, *, record_id: str, clients: int = 2, per_second: float = 60.0) -> None:
+    def __init__(self, deployment: Deployment, *, record_id: str, clients: int = 2, per_second: float = 45.0) -> None:
         self._deployment, self._record_id = deployment, record_id
         self._pause = clients / per_second
         self._lock = threading.Lock()
