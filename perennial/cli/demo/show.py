@@ -56,7 +56,7 @@ def show(loop: str, *, port: int, report: Path) -> bool:
         _print_summary(demo, rows)
         report = root / report
         report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(narrator.report(demo, rows), encoding="utf-8")
+        report.write_text(narrator.report(demo, _promises(demo)), encoding="utf-8")
     out.print(f"\nreport: {os.path.relpath(report)}")
     return all(held for _, held, _ in rows) and len(demo.accidents) == ACCIDENTS
 

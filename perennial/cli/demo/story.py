@@ -62,7 +62,10 @@ def story_of(demo: Demo, lines: Sequence[tuple[datetime, str, str]], summary: It
     return Story(
         title=f"Loop {demo.deployment.loop}",
         subtitle="What the loop did on the local cloud, from its own ledger",
-        summary=tuple(SummaryRow(name, figure, tone="good" if held else "bad") for name, held, figure in summary),
+        summary=(
+            *(SummaryRow(name, figure, tone="good" if held else "bad") for name, held, figure in summary),
+            *(_survival(accident.name, accident.survived) for accident in demo.accidents),
+        ),
         timeline=tuple(sorted([*said, *moments], key=lambda moment: moment.at)),
         batches=tuple(batches),
         quality=_quality(demo.deployment, told),
@@ -72,6 +75,10 @@ def story_of(demo: Demo, lines: Sequence[tuple[datetime, str, str]], summary: It
         accidents=tuple(Accident(a.name, a.provoked, a.sentence, a.survived) for a in demo.accidents),
         models=_models(told),
     )
+
+
+def _survival(name: str, survived: bool) -> SummaryRow:
+    return SummaryRow(name, "survived" if survived else "not survived", tone="good" if survived else "bad")
 
 
 def _shown(event: Event) -> bool:
