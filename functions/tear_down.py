@@ -23,7 +23,7 @@ import urllib.request
 from datetime import timedelta
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from functions import _shell
 from functions._shell import Shell
@@ -65,7 +65,7 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, str]:
             remains.empty_bucket(shell.clients.s3, name, within=lambda: shell.now() < deadline)
             for name in settings.bucket_names
         )
-    except ClientError as error:
+    except (ClientError, BotoCoreError) as error:
         return _answer(event, "FAILED", str(error))
     if emptied:
         return _answer(event, "SUCCESS", "the loop's endpoint, models, packages and objects are gone")

@@ -54,8 +54,8 @@ NOT_IN_CONTAINERS: Final = NOT_IN_FUNCTIONS | {"aws"}
 
 # What perennial.aws has clients for; botocore's other services weigh 20 MB.
 BOTOCORE_SERVICES: Final = frozenset(
-    {"cloudwatch", "dynamodb", "events", "lambda", "s3", "sagemaker", "sagemaker-runtime", "sns", "sts"}
-    | {"stepfunctions", "xray"}
+    {"cloudwatch", "dynamodb", "events", "lambda", "logs", "s3", "sagemaker", "sagemaker-runtime", "sns"}
+    | {"stepfunctions", "sts", "xray"}
 )
 
 # manylinux tags that AWS's image (glibc 2.31 or newer) accepts, newest first.

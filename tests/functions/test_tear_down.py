@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from functions import tear_down
 from perennial.aws.endpoint import LOOP_TAG
@@ -134,6 +135,16 @@ def test_a_refusal_by_aws_is_told_as_a_failure(world: World, inbox: Inbox) -> No
 
     assert delete(world, inbox)["status"] == "FAILED"
     assert "AccessDenied" in inbox.got[0]["Reason"]
+
+
+def test_an_aws_that_does_not_answer_is_told_as_a_failure_too(world: World, inbox: Inbox) -> None:
+    def silent(**_: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url="https://s3.example")
+
+    world.clients.s3.meta.events.register_first("before-call.s3.ListObjectVersions", silent)
+
+    assert delete(world, inbox)["status"] == "FAILED"
+    assert "s3.example" in inbox.got[0]["Reason"]
 
 
 def test_when_time_runs_short_it_goes_on_in_another_invocation(world: World, inbox: Inbox) -> None:

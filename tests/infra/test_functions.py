@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from infra import shipped
-from infra.packaging import build_bundle, host_architecture
+from infra.packaging import ROOT, build_bundle, host_architecture
 from tests.infra.conftest import Assembly
 from tests.infra.definitions import resolved
 
@@ -115,6 +116,13 @@ def test_a_bundle_holds_the_group_s_functions_and_no_tool_of_a_person(unpacked: 
         assert not (folder / "perennial" / name).exists()
     for name in ("tests", "localcloud", "infra", "loops", "training", "sklearn", "pandas", "scipy"):
         assert not (folder / name).exists()
+
+
+def test_bundles_hold_every_service_that_there_is_a_client_for():
+    source = (ROOT / "perennial" / "aws" / "clients.py").read_text()
+    called = set(re.findall(r'self\.client\("([a-z0-9-]+)"', source))
+    assert called
+    assert called <= shipped.BOTOCORE_SERVICES
 
 
 @pytest.mark.bundle
