@@ -36,6 +36,7 @@ LANDING_SECONDS = 60.0
 CYCLE_SECONDS = 150.0
 _FLIPPED_WEEKS = 12
 _NEW_WEATHER = "5"
+_TRIES = 4
 
 
 class DemoStalled(PerennialError):
@@ -148,34 +149,39 @@ class Demo:
 
     def _retrained_on_nonsense(self, since: int) -> Event:
         run = self._retrain("labels look different; an engineer retrains by hand", {})
-        judged = self._await(
-            "the gate's verdict",
-            lambda e: isinstance(e, CandidateJudged) and e.run_id == run,
-            since=since,
-            seconds=CYCLE_SECONDS,
-        )
+        judged = self._judged(run, since)
         self._ended(run, since)
         return judged
 
     def failure_in_service(self) -> None:
         """A challenger that is good on all history meets a weather code that history never held."""
         self._provoke("a challenger that can't take a new weather code, which then appears in live traffic")
-        since = len(self.feed.events)
+        for _ in range(_TRIES):
+            since = len(self.feed.events)
+            run = self._retrain("an engineer turns strict categories on", {"unknown_category": "error"})
+            with self._traffic_goes_on():
+                if self._judged(run, since).verdict == "passed":
+                    self._fail_in_service(run, since)
+                    return
+                self._ended(run, since)
+            self.say("the gate stopped this one; another week lands, and the engineer tries again")
+            self.live_week()
+        self._accident("challenger that fails in service", False, "the gate never let one through")
+
+    def _fail_in_service(self, run: str, since: int) -> None:
         errors_before = dict(self.traffic.errors)
-        run = self._retrain("an engineer turns strict categories on", {"unknown_category": "error"})
-        with self._traffic_goes_on():
-            self._await("the canary's second step", _takes_half(run), since=since, seconds=CYCLE_SECONDS)
-            self.traffic.change = _new_weather
-            try:
-                rolled_back = self._await(
-                    "the roll-back",
-                    lambda e: isinstance(e, ModelRolledBack | ModelPromoted),
-                    since=since,
-                    seconds=CYCLE_SECONDS,
-                )
-            finally:
-                self.traffic.change = None
-            self._ended(run, since)
+        self._await("the canary's second step", _takes_half(run), since=since, seconds=CYCLE_SECONDS)
+        self.traffic.change = _new_weather
+        try:
+            rolled_back = self._await(
+                "the roll-back",
+                lambda e: isinstance(e, ModelRolledBack | ModelPromoted),
+                since=since,
+                seconds=CYCLE_SECONDS,
+            )
+        finally:
+            self.traffic.change = None
+        self._ended(run, since)
         self._judge_roll_back(rolled_back, errors_before)
 
     def _judge_roll_back(self, event: Event, errors_before: Mapping[str, int]) -> None:
@@ -216,6 +222,16 @@ class Demo:
                 return str(decision["run_id"])
             time.sleep(1.0)
         raise DemoStalled(f"a retraining asked for by hand must start. Got {decision} instead.")
+
+    def _judged(self, run: str, since: int) -> CandidateJudged:
+        event = self._await(
+            "the gate's verdict",
+            lambda e: isinstance(e, CandidateJudged) and e.run_id == run,
+            since=since,
+            seconds=CYCLE_SECONDS,
+        )
+        assert isinstance(event, CandidateJudged)
+        return event
 
     def _ended(self, run: str, since: int) -> LearningConcluded:
         event = self._await(
