@@ -26,6 +26,7 @@ class Call:
     ended_at: float
     variant: str | None
     error: str | None
+    targeted: bool = False
 
 
 class Callers:
@@ -36,6 +37,13 @@ class Callers:
     ----------
     per_second
         Requests of all clients together, where the machine gives so many.
+
+    Attributes
+    ----------
+    change
+        Changes every other row.
+    target
+        The variant that half of the changed rows are sent to; all others go where the weights send them.
     """
 
     def __init__(
@@ -46,6 +54,7 @@ class Callers:
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._client, daemon=True) for _ in range(clients)]
         self.change: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+        self.target: str | None = None
         self.calls: list[Call] = []
 
     def __enter__(self) -> Self:
@@ -64,13 +73,14 @@ class Callers:
             with self._lock:
                 row = next(self._rows)
                 number = len(self.calls)
-            if self.change and number % 2:
-                row = self.change(row)
+            change, target = self.change, self.target if number % 4 == 1 else None
+            if change and number % 2:
+                row = change(row)
             try:
-                answered = ask(self._journey.deployment, [row])
-                call = Call(time.monotonic(), answered.variant, answered.error)
+                answered = ask(self._journey.deployment, [row], target_variant=target)
+                call = Call(time.monotonic(), answered.variant, answered.error, target is not None)
             except BotoCoreError as error:
-                call = Call(time.monotonic(), None, repr(error))
+                call = Call(time.monotonic(), None, repr(error), target is not None)
             with self._lock:
                 self.calls.append(call)
             self._stopping.wait(max(0.0, self._pause - (time.monotonic() - started)))

@@ -207,7 +207,7 @@ def promoted(journey: Journey, first_model: Cycle) -> Cycle:
     journey.land("labels", "second.csv", labels_file(stream.weeks(*SECOND_LABELS)))
     with Watch(journey) as watch:
         until(lambda: _two_variants(journey), what="a canary", seconds=CYCLE_SECONDS)
-        with Callers(journey, _traffic_rows(), per_second=60) as callers:
+        with Callers(journey, _traffic_rows(), per_second=120) as callers:
             learning = journey.await_execution("LearningMachineArn", known=known)
     return Cycle(learning, journey.await_execution("RolloutMachineArn", name=learning.name), watch, callers.calls)
 
@@ -227,8 +227,17 @@ def rolled_back(journey: Journey, refused: Cycle) -> Cycle:
     run = journey.retrain("strict categories", unknown_category="error")
     with Watch(journey) as watch:
         until(lambda: _two_variants(journey), what="a canary", seconds=CYCLE_SECONDS)
+        weights = {one["VariantName"]: one["CurrentWeight"] for one in journey.endpoint()["ProductionVariants"]}
         with Callers(journey, _traffic_rows(), per_second=100) as callers:
             callers.change = lambda row: {**row, "weathersit": "5"}
+            # A tenth of what a busy machine manages may be too little for an alarm to speak of a share.
+            callers.target = min(weights, key=weights.__getitem__)
+            until(
+                lambda: "ALARM" in watch.seen[-1].alarms.values() or len(journey.endpoint()["ProductionVariants"]) == 1,
+                what="an alarm",
+                seconds=CYCLE_SECONDS,
+            )
+            callers.target = None
             rollout = journey.await_execution("RolloutMachineArn", name=run)
             callers.change = None
             learning = journey.await_execution("LearningMachineArn", name=run)

@@ -103,6 +103,7 @@ def pair(journey: Journey, first_model: Cycle, promoted: Cycle) -> Iterator[Pair
     yield Pair(name, versions, row)
     sagemaker.delete_endpoint(EndpointName=name)
     sagemaker.delete_endpoint_config(EndpointConfigName=name)
+    journey.client("logs").delete_log_group(logGroupName=f"/aws/sagemaker/Endpoints/{name}")
 
 
 def _off(journey: Journey, pair: Pair) -> float:
