@@ -27,7 +27,7 @@ app.add_typer(governing_app)
 
 LoopArgument = Annotated[str, typer.Argument(help="Name of a folder in loops/.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-PortOption = Annotated[int, typer.Option(help="Port of the local cloud on 127.0.0.1.")]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port of the local cloud on 127.0.0.1.")]
 
 
 def run() -> None:

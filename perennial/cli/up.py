@@ -33,7 +33,7 @@ def serve(loop: str, *, port: int, state_dir: Path) -> None:
             out.print(f"  export {name}={value}", markup=False)
         out.print(f"  export PATH={os.path.relpath(root / '.venv' / 'bin')}:$PATH\n", markup=False)
         out.print(f"  perennial status {loop} --watch")
-        out.print(f"  aws s3 cp week.csv s3://{deployment['LandingBucket']}/batches/")
+        out.print(f"  aws s3 cp week.csv s3://{deployment['LandingBucket']}/batches/", soft_wrap=True)
         out.print(f"  aws sagemaker describe-endpoint --endpoint-name {deployment['EndpointName']}")
         out.print(f"\nwaits run {UP_SCALES.waits:g}x faster than on AWS. Ctrl-C stops it; the state stays.")
         stop.wait()
