@@ -10,16 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from perennial.cli.project_root import load_named_loop
+from perennial.cli.rows import existing
 from perennial.errors import DataUnreadable
 from perennial.profile import Profile, merge
 
 __all__ = ["compare", "merge_files", "profile_files", "read_profile", "validate"]
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise DataUnreadable(f"the file must exist. Got {path} instead.")
-    return path
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ def _validated(loop: str, path: Path, sinks: _Sinks | None = None) -> Any:
 
     contract = load_named_loop(loop).contract
     sinks = sinks or _Sinks(io.BytesIO(), io.BytesIO())
-    size_bytes = _existing(path).stat().st_size
+    size_bytes = existing(path).stat().st_size
     return validate_file(
         path,
         contract=contract,
@@ -71,7 +66,7 @@ def profile_files(loop: str, paths: Sequence[Path]) -> Profile:
 
 def read_profile(path: Path) -> Profile:
     """A profile written by `perennial profile`."""
-    return Profile.from_bytes(_existing(path).read_bytes())
+    return Profile.from_bytes(existing(path).read_bytes())
 
 
 def merge_files(paths: Sequence[Path]) -> Profile:

@@ -10,7 +10,7 @@ from typing import Any
 
 from perennial import keys
 from perennial.cli.deployment import Deployment
-from perennial.errors import DataUnreadable
+from perennial.cli.rows import existing
 
 __all__ = ["Landed", "await_outcomes", "put_bytes", "put_files"]
 
@@ -39,9 +39,7 @@ def put_files(deployment: Deployment, prefix: str, paths: Iterable[Path]) -> Ite
     """Land files one by one; large ones go up in parts."""
     bucket = deployment["LandingBucket"]
     for path in paths:
-        if not path.is_file():
-            raise DataUnreadable(f"the file must exist. Got {path} instead.")
-        deployment.s3.upload_file(str(path), bucket, prefix + path.name)
+        deployment.s3.upload_file(str(existing(path)), bucket, prefix + path.name)
         head = deployment.s3.head_object(Bucket=bucket, Key=prefix + path.name)
         yield Landed(bucket, prefix + path.name, head["VersionId"])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from perennial.errors import DataUnreadable
 
-__all__ = ["read_rows"]
+__all__ = ["existing", "read_rows"]
 
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -45,6 +45,20 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
 _READERS = {".csv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
 
 
+def existing(path: Path) -> Path:
+    """
+    The path of a file that is there.
+
+    Raises
+    ------
+    DataUnreadable
+        It isn't.
+    """
+    if not path.is_file():
+        raise DataUnreadable(f"the file must exist. Got {path} instead.")
+    return path
+
+
 def read_rows(path: Path, limit: int | None = None) -> list[dict[str, Any]]:
     """
     Rows of a .csv, .jsonl or .parquet file, at most `limit`.
@@ -54,9 +68,7 @@ def read_rows(path: Path, limit: int | None = None) -> list[dict[str, Any]]:
     DataUnreadable
         The file doesn't exist, has another suffix, or doesn't parse.
     """
-    if not path.is_file():
-        raise DataUnreadable(f"the file must exist. Got {path} instead.")
-    reader = _READERS.get(path.suffix)
+    reader = _READERS.get(existing(path).suffix)
     if reader is None:
         raise DataUnreadable(f"the file's suffix must be one of {', '.join(_READERS)}. Got {path.name!r} instead.")
     return list(islice(reader(path), limit))

@@ -77,13 +77,6 @@ class Demo:
         """Promotions of a challenger that took traffic beside a champion."""
         return self.count(ModelPromoted, lambda event: event.previous_version is not None)
 
-    def promoted_after(self, signal: str) -> bool:
-        """Whether a run that `signal` started ended in a promotion."""
-        runs = {e.run_id for e in self.feed.events if isinstance(e, RetrainingRequested) and e.signal == signal}
-        return any(
-            isinstance(e, LearningConcluded) and e.run_id in runs and e.outcome == "promoted" for e in self.feed.events
-        )
-
     def _await(self, what: str, test: Callable[[Event], bool], *, since: int, seconds: float) -> Event:
         event = self.feed.wait_for(test, seconds=seconds, since=since)
         if event is None:
