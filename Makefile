@@ -28,10 +28,10 @@ help: ## What there is (this text)
 	@echo
 	@echo "Options for the command behind a target: make demo ARGS='--help'"
 
-demo: $(VENV)/.has-local node_modules ## The whole loop on this machine, told as it happens: no account, no Docker
+demo: $(VENV)/.has-local node_modules .build/.has-bundles ## The whole loop on this machine, told as it happens: no account, no Docker
 	$(VENV)/bin/perennial demo $(ARGS)
 
-up: $(VENV)/.has-local node_modules ## The local cloud, kept running, for the AWS CLI and SDKs
+up: $(VENV)/.has-local node_modules .build/.has-bundles ## The local cloud, kept running, for the AWS CLI and SDKs
 	$(VENV)/bin/perennial up $(ARGS)
 
 test: test-lint test-fast test-infra test-fidelity test-loop test-faults ## Everything that CI runs, fast parts first
@@ -115,6 +115,14 @@ $(VENV)/.has-bootstrap: requirements/bootstrap.txt
 			echo "Python's venv module must work: on Debian and Ubuntu, apt-get install python3.12-venv." >&2; exit 1; }; \
 	fi
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+# What functions and jobs run from is fetched by its locks too: the first synthesis has nothing left to install.
+.build/.has-bundles: requirements/control.txt requirements/data.txt requirements/vendor.txt | $(VENV)/.has-local
+	@echo "== building what functions and jobs run from"
+	$(PYTHON) -c "from pathlib import Path; from infra.packaging import build_bundle, build_source_bundle; \
+		[build_bundle(group, 'arm64') for group in ('control', 'data')]; \
+		[build_source_bundle(toml.parent.name) for toml in Path('loops').glob('*/loop.toml')]"
 	@touch $@
 
 # The CDK CLI, by the Node that came with the Python packages.
