@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from perennial.metrics import Task
 
@@ -77,9 +78,22 @@ def _classified(estimator: Any, frame: pd.DataFrame, task: Task) -> Answers:
             f"a {task} estimator must have predict_proba. {type(estimator).__name__} has none: "
             "wrap it in sklearn's CalibratedClassifierCV."
         )
-    probabilities = np.asarray(estimator.predict_proba(frame), dtype="float64")
+    last, features = _features_once(estimator, frame)
+    probabilities = np.asarray(last.predict_proba(features), dtype="float64")
     classes = tuple(np.asarray(estimator.classes_).tolist())
     # A predict of its own may apply a threshold, so it is asked, not derived.
-    values = np.asarray(estimator.predict(frame)).reshape(-1)
+    values = np.asarray(last.predict(features)).reshape(-1)
     scores = probabilities.max(axis=1) if task == "multiclass" else probabilities[:, -1]
     return Answers(values, scores, probabilities, classes)
+
+
+def _features_once(estimator: Any, frame: pd.DataFrame) -> tuple[Any, Any]:
+    """
+    The estimator to ask and what to ask it: of a plain pipeline the last step, and the features made once for it.
+
+    A pipeline makes the features anew for each question, and they are most of what one row costs. A subclass may do
+    otherwise, so it is asked itself.
+    """
+    if type(estimator) is not Pipeline or len(estimator.steps) < 2:
+        return estimator, frame
+    return estimator.steps[-1][1], estimator[:-1].transform(frame)
