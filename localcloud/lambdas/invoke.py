@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 from localcloud.context import Context
 from localcloud.extension import replace, require
@@ -14,6 +15,10 @@ from localcloud.lambdas import embedded_metrics
 from localcloud.lambdas.worker import Outcome, Worker, log_group
 
 _REST_SECONDS = 300.0
+# AWS starts every environment on hardware of its own. Here they share the cores: more of one function than there are
+# cores would all start slowly together, so a call waits for a warm one, if it comes free within this time.
+_AT_ONCE = max(2, os.cpu_count() or 1)
+_PATIENCE_SECONDS, _LOOK_SECONDS = 10.0, 0.02
 _HOST_RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -90,14 +95,13 @@ class _Executor:
         from ministack.services import lambda_svc
 
         lambda_svc._ensure_reaper_thread()
-        name, version = config.get("FunctionName", "unknown"), config.get("Version", "$LATEST")
-        worker, _ = lambda_runtime.acquire_worker(name, config, function["code_zip"], qualifier=version)
+        worker = _lease(config, function["code_zip"])
         started = time.monotonic()
         try:
             arn = config.get("FunctionArn", "")
             outcome = worker.invoke(event, request_id, arn=arn, environment=_per_call(config))
         except Exception:
-            self._context.log.exception("invocation of %s failed", name)
+            self._context.log.exception("invocation of %s failed", config.get("FunctionName"))
             worker.kill()
             raise
         finally:
@@ -161,6 +165,21 @@ class _Executor:
                 self._context.put_metric(
                     datum.namespace, datum.name, datum.value, datum.unit, datum.dimensions, datum.at
                 )
+
+
+def _lease(config: dict[str, Any], code: bytes) -> Worker:
+    """A warm environment, or a new one; a function that was invoked by a function never waits: it may be its own."""
+    from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc
+
+    name, version = config.get("FunctionName", "unknown"), config.get("Version", "$LATEST")
+    deadline = time.monotonic() + (0.0 if lambda_svc._invoke_depth.get() > 1 else _PATIENCE_SECONDS)
+    while True:
+        cap = _AT_ONCE if time.monotonic() < deadline else None
+        worker, _ = lambda_runtime.acquire_worker(name, config, code, qualifier=version, max_concurrency=cap)
+        if worker is not None:
+            return cast("Worker", worker)
+        time.sleep(_LOOK_SECONDS)
 
 
 def _answer(outcome: Outcome) -> dict[str, Any]:

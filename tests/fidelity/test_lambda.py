@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import sys
 import time
@@ -65,9 +66,18 @@ def handler(event, context):
 
 def test_calls_at_the_same_time_run_in_workers_of_their_own(cloud: Cloud) -> None:
     name = cloud.function("import os, time\ndef handler(event, context):\n    time.sleep(0.5)\n    return os.getpid()")
-    with ThreadPoolExecutor(3) as pool:
-        pids = {body for body, _ in pool.map(lambda _: cloud.invoke(name), range(3))}
-    assert len(pids) == 3
+    with ThreadPoolExecutor(2) as pool:
+        pids = {body for body, _ in pool.map(lambda _: cloud.invoke(name), range(2))}
+    assert len(pids) == 2
+
+
+def test_more_calls_than_cores_wait_for_a_warm_worker(cloud: Cloud) -> None:
+    """Not as on AWS, where each has hardware of its own; docs/fidelity.md says so."""
+    name = cloud.function("import os, time\ndef handler(event, context):\n    time.sleep(0.1)\n    return os.getpid()")
+    at_once = max(2, os.cpu_count() or 1)
+    with ThreadPoolExecutor(at_once + 4) as pool:
+        pids = [body for body, _ in pool.map(lambda _: cloud.invoke(name), range(at_once + 4))]
+    assert len(set(pids)) <= at_once
 
 
 def test_reserved_concurrency_throttles(cloud: Cloud) -> None:
