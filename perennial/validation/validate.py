@@ -44,6 +44,7 @@ def validate_file(
     recent_ids: RecentIds | None = None,
     now: datetime | None = None,
     digest: bool = True,
+    workers: int = 1,
 ) -> Outcome:
     """
     The verdict on a landed batch; its good rows go to `curated`, the others to `quarantine`.
@@ -65,7 +66,11 @@ def validate_file(
         For the contract's `max_age`; without it age is not checked.
     digest
         Whether to compute the SHA-256 of the landed bytes.
+    workers
+        How many threads may work on the file at once. Whatever their number, the outcome is the same.
     """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1. Got {workers} instead")
     optional = frozenset([contract.label]) if contract.label else frozenset[str]()
     run = _Run(contract, limits or Limits(), recent_ids, optional, profiled=True)
     return run.validate(source, key, size_bytes, curated, quarantine, now, digest=digest)
@@ -82,8 +87,11 @@ def validate_labels(
     limits: Limits | None = None,
     now: datetime | None = None,
     digest: bool = True,
+    workers: int = 1,
 ) -> Outcome:
     """The verdict on a landed label file (record id, label and, if there, `labeled_at`), as of `validate_file`."""
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1. Got {workers} instead")
     labels = label_contract(contract)
     run = _Run(labels, limits or Limits(), None, frozenset(["labeled_at"]), profiled=True)
     return run.validate(source, key, size_bytes, curated, quarantine, now, digest=digest)
