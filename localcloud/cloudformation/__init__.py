@@ -7,8 +7,9 @@ from localcloud.context import Context
 
 def install(context: Context) -> None:
     """Register the types."""
-    from localcloud.cloudformation import archive, budget, completion
+    from localcloud.cloudformation import archive, budget, completion, patience
 
     context.register_resource("AWS::Events::Archive", archive.resource(context))
     context.register_resource("AWS::Budgets::Budget", budget.resource(context))
     completion.install(context)
+    patience.install()

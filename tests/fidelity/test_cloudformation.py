@@ -40,6 +40,15 @@ def test_an_unknown_type_fails_the_stack(cloud: Cloud) -> None:
         deploy(cloud, {"Thing": {"Type": "AWS::Made::Up"}})
 
 
+def test_a_stack_in_progress_is_described_when_it_is_done(cloud: Cloud) -> None:
+    """AWS answers at once; the CDK CLI and boto3's waiters then sleep for longer than a stack takes here."""
+    cloudformation, name = cloud.client("cloudformation"), fresh("stack")
+    cloudformation.create_stack(
+        StackName=name, TemplateBody=json.dumps({"Resources": {"T": {"Type": "AWS::SNS::Topic"}}})
+    )
+    assert _status(cloudformation, name) == "CREATE_COMPLETE"
+
+
 def test_a_bucket_property_that_nothing_sets_fails_the_stack(cloud: Cloud) -> None:
     _, status, reason = deploy(
         cloud, {"B": {"Type": "AWS::S3::Bucket", "Properties": {"ReplicationConfiguration": {}}}}
