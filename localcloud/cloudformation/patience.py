@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from localcloud.extension import require
 
-__all__ = ["install"]
+__all__ = ["held_back", "install"]
+
+Handler = Callable[..., Awaitable[Any]]
 
 _PATIENCE_SECONDS, _LOOK_SECONDS = 4.0, 0.05
 _ASKED = re.compile(rb"(?:^|&)Action=DescribeStacks(?:&|$)")
@@ -27,7 +30,11 @@ def install() -> None:
     from ministack import app
 
     require(app, "SERVICE_HANDLERS")
-    answer = app.SERVICE_HANDLERS["cloudformation"]
+    app.SERVICE_HANDLERS["cloudformation"] = held_back(app.SERVICE_HANDLERS["cloudformation"])
+
+
+def held_back(answer: Handler) -> Handler:
+    """The handler, with its description of a stack in progress held back until there is news."""
 
     async def patiently(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         deadline = time.monotonic() + (_PATIENCE_SECONDS if _ASKED.search(body) and b"StackName=" in body else 0.0)
@@ -37,7 +44,7 @@ def install() -> None:
                 return status, answered, text
             await asyncio.sleep(_LOOK_SECONDS)
 
-    app.SERVICE_HANDLERS["cloudformation"] = patiently
+    return patiently
 
 
 def _bytes(text: bytes | str) -> bytes:

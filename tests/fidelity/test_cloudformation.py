@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.cdk_cli import CLI, ROOT, cdk_environment, install_cdk, node_home
+from localcloud.cloudformation.patience import held_back
 from localcloud.server import Server
 from tests.fidelity.cloud import ACCOUNT, REGION, SCALES, Cloud, fresh, until
 
@@ -40,13 +42,24 @@ def test_an_unknown_type_fails_the_stack(cloud: Cloud) -> None:
         deploy(cloud, {"Thing": {"Type": "AWS::Made::Up"}})
 
 
-def test_a_stack_in_progress_is_described_when_it_is_done(cloud: Cloud) -> None:
-    """AWS answers at once; the CDK CLI and boto3's waiters then sleep for longer than a stack takes here."""
-    cloudformation, name = cloud.client("cloudformation"), fresh("stack")
-    cloudformation.create_stack(
-        StackName=name, TemplateBody=json.dumps({"Resources": {"T": {"Type": "AWS::SNS::Topic"}}})
-    )
-    assert _status(cloudformation, name) == "CREATE_COMPLETE"
+@pytest.mark.parametrize(
+    ("asked", "states", "answered"),
+    [
+        (b"Action=DescribeStacks&StackName=a", ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"], "CREATE_COMPLETE"),
+        (b"Action=DescribeStacks&StackName=a", ["REVIEW_IN_PROGRESS", "CREATE_COMPLETE"], "REVIEW_IN_PROGRESS"),
+        (b"Action=DescribeStacks", ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"], "CREATE_IN_PROGRESS"),
+        (b"Action=ListStacks", ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"], "CREATE_IN_PROGRESS"),
+    ],
+)
+def test_a_stack_in_progress_is_described_when_there_is_news(asked: bytes, states: list[str], answered: str) -> None:
+    """AWS answers at once; the CDK CLI and boto3's waiters then sleep for longer than most stacks take here."""
+    left = iter(states)
+
+    async def answer(*_: Any) -> Any:
+        return 200, {}, f"<StackStatus>{next(left)}</StackStatus>".encode()
+
+    *_, text = asyncio.run(held_back(answer)("POST", "/", {}, asked, {}))
+    assert text == f"<StackStatus>{answered}</StackStatus>".encode()
 
 
 def test_a_bucket_property_that_nothing_sets_fails_the_stack(cloud: Cloud) -> None:
