@@ -55,7 +55,9 @@ class RowChecker:
         self._contract, self._limits = contract, limits
         optional = frozenset(optional)
         self._columns = {n: _ColumnCheck(n, c, limits, n in optional) for n, c in contract.columns.items()}
-        unique = [n for n, c in contract.columns.items() if c.unique]
+        # The record id comes last: its index then holds the ids of accepted rows and no others, and a row that only an
+        # earlier batch makes a repetition still takes its place among the other unique values.
+        unique = sorted((n for n, c in contract.columns.items() if c.unique), key=contract.record_id.__eq__)
         self._ids = {
             n: IdIndex([recent_ids] if recent_ids is not None and n == contract.record_id else ()) for n in unique
         }

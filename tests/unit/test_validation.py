@@ -157,6 +157,24 @@ def test_a_bad_row_does_not_push_out_a_good_one_of_the_same_id():
     assert (outcome.rows_accepted, [q["row"] for q in lines]) == (1, [1])
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.booleans()), min_size=1, max_size=20),
+    recent=st.frozensets(st.integers(0, 5)),
+)
+def test_recent_ids_take_out_the_accepted_rows_of_these_ids_and_change_nothing_else(rows, recent):
+    columns = {"id": {"type": "text", "unique": True}, "k": {"type": "integer", "unique": True},
+               "x": {"type": "number"}}  # fmt: skip
+    text = "id,at,k,x\n" + "".join(f"{i},2026-01-01,{k},{'1' if good else 'bad'}\n" for i, k, good in rows)
+    first, _, accepted = run(text, make_contract(columns=columns | {"y": {"type": "boolean"}}))
+    ids = RecentIds.of(pa.array([str(i) for i in recent], pa.string()))
+    again, _, left = run(text, make_contract(columns=columns | {"y": {"type": "boolean"}}), recent_ids=ids)
+    kept = [row for row in accepted.to_pylist() if int(row["id"]) not in recent]
+    assert kept == left.to_pylist()
+    assert RecentIds.of(accepted["id"].combine_chunks()) == first.record_ids
+    assert again.rows_quarantined - first.rows_quarantined == len(accepted) - len(kept)
+
+
 def test_recent_ids_survive_bytes_and_merge():
     one, two = RecentIds.of(pa.array(["a", "b"])), RecentIds.of(pa.array(["b", "c"]))
     assert one.merge(two) == two.merge(one) == RecentIds.from_bytes(one.merge(two).to_bytes())
