@@ -114,7 +114,7 @@ MISTAKES = {
     "max_invalid_rate = 0.05 ": ("max_invalid_rate = 5 ", "max_invalid_rate"),
     'window = "84d" ': ('window = "84 moons" ', "window"),
     "non_inferiority = 0.02 ": ("non_inferiorty = 0.02 ", "non_inferiority"),
-    "steps = [0.1, 0.5, 1.0]": ("steps = [0.5, 0.1, 1.0]", "steps"),
+    "steps = [0.2, 0.5, 1.0]": ("steps = [0.5, 0.2, 1.0]", "steps"),
 }
 
 
