@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data.peers import measure_peers
+from benchmarks.data.peers import measure_peers, peers_table
 
 __all__ = ["main"]
 
@@ -46,7 +46,7 @@ def main() -> None:
     )
     figures = measure(folder, options.repeats)
     if options.peers:
-        figures["peers"] = measure_peers(folder, ROOT / ".build" / "peers", options.repeats)
+        figures["peers"] = measure_peers(folder, options.repeats)
     print(table_of(figures, options.rows))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
@@ -91,16 +91,8 @@ def table_of(figures: dict[str, Any], rows: int) -> str:
         multiple, limit = found.get("times_the_read", ""), found.get("limit") or ""
         cells = (task, f"{found['cpu_s']:.2f}", f"{found['wall_s']:.2f}", f"{found['peak_mb']:.0f}", multiple, limit)
         lines.append("| " + " | ".join(str(c) for c in cells) + " |")
-    ours = figures["tasks"]["validate_parquet"]["cpu_s"]
-    for peer, found in figures.get("peers", {}).items():
-        if "error" in found:
-            lines.append(f"| {peer} | did not run: {found['error']} | | | | |")
-            continue
-        share = found["cpu_s"] / (ours * found["files"])
-        lines.append(
-            f"| {peer} | {found['cpu_s']:.2f} | {found['wall_s']:.2f} | {found['peak_mb']:.0f} | "
-            f"{share:.1f} times ours | |"
-        )
+    if "peers" in figures:
+        lines += ["", peers_table(figures["peers"])]
     return "\n".join(lines)
 
 

@@ -26,14 +26,13 @@ _START = 1_767_225_600_000_000
 
 
 def generate(folder: Path, rows: int) -> None:
-    """Write reference and current files of `rows` rows into `folder`, unless they are there."""
+    """Write reference and current files of `rows` rows into `folder`, unless they are there, and their contract."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed, name in ((11, "reference"), (12, "current")):
         if not (folder / f"{name}.parquet").exists():
             _write(folder / name, seed, rows, drifted=name == "current")
-    contract = folder / "contract.json"
-    if not contract.exists():
-        contract.write_text(json.dumps(_contract(folder / "reference.parquet"), indent=1))
+    # Written anew each time: the contract's own format may have changed since the files were made.
+    (folder / "contract.json").write_text(json.dumps(_contract(folder / "reference.parquet"), indent=1))
     dirty = folder / "dirty.csv"
     if not dirty.exists():
         _spoil(folder / "current.csv", dirty, share=0.001)
@@ -110,7 +109,9 @@ def _contract(reference: Path) -> dict[str, Any]:
     contract = Contract.model_validate(
         {"format": "parquet", "record_id": "record_id", "event_time": "event_at", "columns": columns}
     )
-    return fit_grids(table.slice(0, 100_000), contract).model_dump(mode="json", exclude_none=True)
+    return fit_grids(table.slice(0, 100_000), contract).model_dump(
+        mode="json", exclude_none=True, exclude_defaults=True
+    )
 
 
 def _spoil(clean: Path, dirty: Path, *, share: float) -> None:

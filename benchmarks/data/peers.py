@@ -1,66 +1,112 @@
 """
-Peers' own jobs on the same files, each in a virtual environment that is built on demand under .build/peers/.
+Peers' own jobs on the same files beside ours, each in an environment of its own (benchmarks/peer_environments.py).
 
-A runner is one file in benchmarks/data/runners; it is given the two Parquet files and prints one JSON line.
+A job is a function of a runner in benchmarks/data/runners. Ours run there too, by the same clock, in turn with the
+peers', so that a busy minute of the machine falls on all alike. Processor seconds are compared: they count every
+thread, and what else the machine does hardly touches them.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
 import sys
-import venv
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PEERS", "measure_peers"]
+from benchmarks.peer_environments import OURS, PeerFailed, call, interpreter_of
+
+__all__ = ["JOBS", "Job", "measure_peers", "peers_table"]
 
 RUNNERS = Path(__file__).parent / "runners"
-_SECONDS = 1800
-#: Peer, packages of its environment, files that its job reads (1: the current batch; 2: the reference too).
-PEERS: dict[str, tuple[tuple[str, ...], int]] = {
-    "nannyml": (("nannyml==0.13.1", "statsmodels", "pyarrow"), 2),
-    "frouros": (("frouros==0.9.0", "pandas", "pyarrow"), 2),
-    "evidently": (("evidently==0.7.23", "pandas<3", "pyarrow"), 2),
-    "whylogs": (("whylogs==1.6.4", "numpy<2", "pandas<3", "pyarrow", "ipython", "scipy"), 2),
-    "great_expectations": (("great_expectations==1.24.1", "pandas", "pyarrow"), 1),
-}
 
 
-def measure_peers(folder: Path, environments: Path, repeats: int) -> dict[str, dict[str, Any]]:
-    """Medians of each peer's job; a peer that can't be installed or fails says so instead."""
-    found = {}
-    for peer, (packages, files) in PEERS.items():
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One peer's job, the job of ours that answers the same question, and how many times ours it must cost."""
+
+    peer: str
+    name: str
+    title: str
+    ours: str = ""
+    target: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """Its name among the figures."""
+        return f"{self.peer} {self.name}"
+
+
+JOBS: tuple[Job, ...] = (
+    Job(OURS, "drift", "ours: validate and profile both files, compare the profiles"),
+    Job(OURS, "validation", "ours: validate the current file (and profile it)"),
+    Job("nannyml", "ks", "NannyML, KS and chi-square", "drift", 7),
+    Job("frouros", "drift", "frouros, KS and chi-square", "drift", 7),
+    Job("nannyml", "drift", "NannyML, its defaults (Jensen-Shannon)", "drift", 30),
+    Job("whylogs", "drift", "whylogs, profiles of both files and their drift scores", "drift", 60),
+    Job("evidently", "drift", "evidently, data drift preset", "drift", 90),
+    Job("great_expectations", "validation", "Great Expectations, our contract as a suite", "validation", 5),
+)
+
+
+def measure_peers(folder: Path, repeats: int) -> dict[str, dict[str, Any]]:
+    """Medians of each job; a peer that can't be installed or fails says so instead."""
+    failed = {}
+    for peer in dict.fromkeys(job.peer for job in JOBS):
         try:
-            python = _environment(environments / peer, packages)
-            runs = [_run(python, peer, folder) for _ in range(repeats)]
-            medians = {key: statistics.median(r[key] for r in runs) for key in ("cpu_s", "wall_s", "peak_mb")}
-            found[peer] = {**medians, "files": files, "result": runs[-1]["result"], "version": runs[-1]["version"]}
-        except subprocess.SubprocessError as error:
-            output = getattr(error, "stderr", None) or str(error)
-            found[peer] = {"error": str(output).strip().splitlines()[-1][:160]}
-    return found
+            interpreter_of(peer)
+        except PeerFailed as error:
+            failed[peer] = str(error)
+    runs: dict[str, list[dict[str, Any]]] = {job.key: [] for job in JOBS}
+    for turn in range(repeats):
+        for job in JOBS:
+            if job.peer not in failed:
+                _take_turn(job, folder, turn, runs, failed)
+    return {job.key: {"error": failed[job.peer]} if job.peer in failed else _median(runs[job.key]) for job in JOBS}
 
 
-def _environment(folder: Path, packages: tuple[str, ...]) -> Path:
-    """The interpreter of an environment with these packages."""
-    python, stamp = folder / "bin" / "python", folder / "packages.json"
-    if stamp.exists() and json.loads(stamp.read_text()) == list(packages):
-        return python
-    venv.create(folder, with_pip=True, clear=True)
-    _call([str(python), "-m", "pip", "install", "--quiet", *packages])
-    stamp.write_text(json.dumps(packages))
-    return python
+def _take_turn(
+    job: Job, folder: Path, turn: int, runs: dict[str, list[dict[str, Any]]], failed: dict[str, str]
+) -> None:
+    files = [str(folder / name) for name in ("reference.parquet", "current.parquet")]
+    try:
+        found = call(job.peer, RUNNERS / f"run_{job.peer}.py", job.name, *files)
+    except PeerFailed as error:
+        failed[job.peer] = str(error)
+        return
+    runs[job.key].append(found)
+    print(f"turn {turn + 1}: {job.title}: {found['cpu_s']:.2f} CPU s", file=sys.stderr, flush=True)
 
 
-def _run(python: Path, peer: str, folder: Path) -> dict[str, Any]:
-    files = [str(folder / "reference.parquet"), str(folder / "current.parquet")]
-    done = _call([str(python), str(RUNNERS / f"run_{peer}.py"), *files])
-    found: dict[str, Any] = json.loads(done.splitlines()[-1])
-    return found
+def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    medians = {key: statistics.median(r[key] for r in runs) for key in ("cpu_s", "wall_s", "peak_mb")}
+    spread = [min(r["cpu_s"] for r in runs), max(r["cpu_s"] for r in runs)]
+    return {**medians, "cpu_s_range": spread, "result": runs[-1]["result"], "version": runs[-1]["version"]}
 
 
-def _call(command: list[str]) -> str:
-    print("+", " ".join(Path(c).name for c in command), file=sys.stderr)
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS).stdout
+def peers_table(figures: dict[str, dict[str, Any]]) -> str:
+    """The figures as a Markdown table: how many times ours each peer costs, and whether that is what we aim at."""
+    lines = [
+        "| job | version | CPU s | wall s | peak MB | times ours (CPU) | target | met |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for job in JOBS:
+        found = figures[job.key]
+        if "error" in found:
+            cells = [job.title, f"did not run: {found['error']}", *[""] * 6]
+        else:
+            cells = [job.title, found["version"], *_numbers(found), *_against_ours(job, figures)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _numbers(found: dict[str, Any]) -> list[str]:
+    return [f"{found['cpu_s']:.2f}", f"{found['wall_s']:.2f}", f"{found['peak_mb']:.0f}"]
+
+
+def _against_ours(job: Job, figures: dict[str, dict[str, Any]]) -> list[str]:
+    ours = figures.get(f"{OURS} {job.ours}", {}).get("cpu_s")
+    if not ours:
+        return ["", "", ""]
+    times = figures[job.key]["cpu_s"] / ours
+    return [f"{times:.1f}", f"{job.target:g}", "yes" if times >= job.target else "no"]

@@ -1,32 +1,25 @@
-"""frouros: a two-sample Kolmogorov-Smirnov test per number, chi-square per category."""
+"""frouros: a two-sample Kolmogorov-Smirnov test for each number, chi-square for each category."""
 
-import sys
 from importlib.metadata import version
 
 import pandas as pd
-from clock import measure
+from clock import measure, numbers_and_categories
 from frouros.detectors.data_drift import ChiSquareTest, KSTest
 
-SKIPPED = ("record_id", "event_at")
 
-
-def job():
-    """Fit each detector on the reference column, compare the current one."""
-    reference, current = (pd.read_parquet(path) for path in sys.argv[1:3])
+def drift(reference, current):
+    """Columns whose p-value is below 0.05: fit each detector on the reference column, compare the current one."""
+    then, now = (pd.read_parquet(path) for path in (reference, current))
+    numbers, categories = numbers_and_categories(then)
     drifted = []
-    for name in reference.columns:
-        if name in SKIPPED:
-            continue
-        numeric = pd.api.types.is_numeric_dtype(reference[name]) and reference[name].dtype != bool
-        then, now = reference[name].dropna(), current[name].dropna()
-        detector = KSTest() if numeric else ChiSquareTest()
-        if not numeric:
-            then, now = then.astype(str), now.astype(str)
-        detector.fit(X=then.to_numpy())
-        found, _ = detector.compare(X=now.to_numpy())
-        if found.p_value < 0.05:
-            drifted.append(name)
-    return drifted
+    for names, kind in ((numbers, KSTest), (categories, ChiSquareTest)):
+        for name in names:
+            detector = kind()
+            detector.fit(X=then[name].dropna().to_numpy())
+            found, _ = detector.compare(X=now[name].dropna().to_numpy())
+            if found.p_value < 0.05:
+                drifted.append(name)
+    return sorted(drifted)
 
 
-measure(job, version("frouros"))
+measure({"drift": drift}, version("frouros"))
