@@ -1,8 +1,8 @@
 """
 One signal in, one decision out: start a learning run or say why not.
 
-Trigger: bus (Drift Detected, Performance Fell, Batch Accepted, Labels Joined); EventBridge Scheduler with
-{"signal": "schedule"}; a person with
+Trigger: bus (Drift Detected, Performance Fell, Business Fell, Batch Accepted, Labels Joined); EventBridge Scheduler
+with {"signal": "schedule"}; a person with
 {"signal": "manual", "reason": ..., "hyperparameters": {...}}. Announces: Retraining Requested, Retraining Declined.
 
 AWS actions
@@ -33,6 +33,7 @@ from perennial.errors import EventInvalid, Fenced
 from perennial.events import (
     SOURCE,
     BatchAccepted,
+    BusinessFell,
     DriftDetected,
     LabelsJoined,
     PerformanceFell,
@@ -117,13 +118,15 @@ def _from_event(said: object, shell: Shell[Settings]) -> Signal:
         return _made("drift", said.as_of, said.reasons, said.batch_id, shell)
     if isinstance(said, PerformanceFell):
         return _made("performance", said.as_of, said.reasons, f"{said.model_version}@{said.as_of.isoformat()}", shell)
+    if isinstance(said, BusinessFell):
+        return _made("business", said.as_of, said.reasons, said.batch_id, shell)
     if isinstance(said, BatchAccepted):
         as_of = said.last_event_at or said.at
         return _made("new data", as_of, (f"new data: batch {said.batch_id[:8]} landed",), said.batch_id, shell)
     if isinstance(said, LabelsJoined):
         # Labels land after their rows: often it is they that make a history long enough to learn from.
         return _made("new data", said.as_of, (f"new data: labels {said.labels_id[:8]} landed",), said.labels_id, shell)
-    raise EventInvalid("a signal must be drift, a fall of performance, a batch or labels. Got another event instead.")
+    raise EventInvalid("a signal must be drift, a fall of quality or value, a batch or labels. Got another event instead.")
 
 
 def _made(
@@ -137,7 +140,7 @@ def _made(
         labelled=sum(entry.rows or 0 for entry in labels_until(shell.catalog, name, as_of)),
     )
     streak = 1
-    if kind in ("drift", "performance"):
+    if kind in ("drift", "performance", "business"):
         kept = shell.catalog.get(keys.evidence_item(name, kind)) or {}
         streak = max(1, Streak.model_validate(kept).length)
     return Signal(kind=kind, as_of=as_of, reasons=reasons, signal_id=signal_id, history=history, streak=streak)

@@ -47,9 +47,11 @@ class LoopDashboard(cloudwatch.Dashboard):
                 "p99 latency, microseconds", [self._variant(slot, "ModelLatency", "p99") for slot in SLOTS], THIRD
             ),
         )
+        watched = {"Quality": ("Quality", "Average"), "Drift effect": ("DriftEffect", "Maximum")}
+        if data.foundation.loop.contract.value:
+            watched["Business value per record"] = ("BusinessValue", "Average")
         self.add_widgets(
-            self._graph("Quality", [self._ours("Quality", "Average")], HALF),
-            self._graph("Drift effect", [self._ours("DriftEffect", "Maximum")], HALF),
+            *(self._graph(title, [self._ours(*of)], WHOLE // len(watched)) for title, of in watched.items())
         )
         self.add_widgets(
             self._graph(

@@ -35,6 +35,7 @@ from perennial import events as said
 __all__ = ["LearningStack"]
 
 _RUNS = "Jobs and executions are named from run ids; the names of the loop and of its machine are known beforehand."
+_SIGNALS = (said.DriftDetected, said.PerformanceFell, said.BusinessFell, said.BatchAccepted, said.LabelsJoined)
 _PACKAGES = "Packages are numbered when models are registered; the group is the loop's own."
 
 
@@ -235,10 +236,10 @@ class LearningStack(cdk.Stack):
             self,
             "SignalCame",
             bus=base.bus,
-            pattern=announced(base, said.DriftDetected, said.PerformanceFell, said.BatchAccepted, said.LabelsJoined),
+            pattern=announced(base, *_SIGNALS),
             to={"DecideRetraining": decide},
             dead_letters=self.undelivered,
-            description="Drift, a fall of performance, new data: reasons to retrain, perhaps",
+            description="Drift, a fall of performance or business value, new data: reasons to retrain, perhaps",
         )
         if base.loop.triggers.schedule:
             Timetable(

@@ -34,6 +34,7 @@ FUNCTIONS: Final[dict[str, tuple[str, ...]]] = {
         "tear_down",
     ),
     "data": (
+        "check_business",
         "check_drift",
         "check_performance",
         "freeze_dataset",

@@ -101,8 +101,17 @@ def _forgetting_has_anchors(document: Document) -> Iterator[Mistake]:
 
 
 def _business_has_value(document: Document) -> Iterator[Mistake]:
-    if "business" in _section(document, "triggers") and "value" not in _section(document, "data"):
+    if "business" not in _section(document, "triggers"):
+        return
+    data = _section(document, "data")
+    if "value" not in data:
         yield Mistake(("triggers", "business"), "business must have a value per record: name its column in [data].")
+        return
+    columns = data.get("columns")
+    column = columns.get(data["value"]) if isinstance(columns, dict) else None
+    kind = column.get("type") if isinstance(column, dict) else None
+    if kind is not None and kind not in ("number", "integer"):
+        yield Mistake(("data", "value"), f"value must name a column of numbers. Got one of type {shown(kind)} instead.")
 
 
 def _silence_has_a_class(document: Document) -> Iterator[Mistake]:

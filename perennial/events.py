@@ -29,6 +29,7 @@ __all__ = [
     "ApprovalRequested",
     "BatchAccepted",
     "BatchRejected",
+    "BusinessFell",
     "CandidateJudged",
     "DataOutage",
     "DatasetFrozen",
@@ -125,6 +126,18 @@ class PerformanceFell(Event):
     model_version: str
     as_of: AwareDatetime
     metric: str
+    value: float
+    expected: float
+    rows: int
+    reasons: tuple[str, ...]
+
+
+class BusinessFell(Event):
+    """The business value per record fell below that of the batches which the champion learnt from."""
+
+    batch_id: str
+    model_version: str
+    as_of: AwareDatetime
     value: float
     expected: float
     rows: int

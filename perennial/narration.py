@@ -68,6 +68,9 @@ _SENTENCES: dict[type[Event], Callable[[Any], str]] = {
     happened.PerformanceFell: lambda e: (
         f"{e.metric} fell to {e.value:.3f} where {e.expected:.3f} was expected over {e.rows} rows: {_why(e.reasons)}"
     ),
+    happened.BusinessFell: lambda e: (
+        f"business value fell to {e.value:.4g} a record where {e.expected:.4g} was expected: {_why(e.reasons)}"
+    ),
     happened.DataOutage: lambda e: f"no data: {_why(e.reasons)}",
     happened.RetrainingRequested: lambda e: f"retraining starts ({e.signal}): {_why(e.reasons)}",
     happened.RetrainingDeclined: lambda e: f"no retraining ({e.signal}): {_why(e.reasons)}",

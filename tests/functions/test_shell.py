@@ -20,6 +20,7 @@ from tests.functions.world import World, messages
 
 MODULES = sorted(one.name for one in pkgutil.iter_modules(functions.__path__) if not one.name.startswith("_"))
 DATA = {"validate_batch", "join_labels", "check_drift", "ingest_capture", "check_performance", "freeze_dataset"}
+DATA |= {"check_business"}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -131,6 +131,12 @@ def test_a_regression_needs_a_label_that_is_a_number():
     assert 'must be a number for task "regression". Got type "category" instead.' in sentence
 
 
+def test_a_business_value_must_be_a_number():
+    toml = LOOP_TOML.replace('label = "y"', 'label = "y"\nvalue = "color"') + "[triggers.business]\n"
+    (sentence,) = _mistakes(toml)
+    assert 'value must name a column of numbers. Got one of type "category" instead.' in sentence
+
+
 def test_a_loop_without_a_label_is_told_so():
     (sentence,) = _mistakes(LOOP_TOML.replace('label = "y"\n', ""))
     assert sentence == "loop.toml:5: [data] label must name the column that is to be predicted. Got nothing instead."

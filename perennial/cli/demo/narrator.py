@@ -25,6 +25,7 @@ _STYLES: dict[type[Event], str] = {
     happened.LabelsRejected: "yellow",
     happened.DriftDetected: "magenta",
     happened.PerformanceFell: "magenta",
+    happened.BusinessFell: "magenta",
     happened.RetrainingRequested: "cyan",
     happened.CandidateJudged: "bold",
     happened.RolloutAdvanced: "blue",

@@ -39,6 +39,7 @@ _TONES: dict[type[Event], Tone] = {
     happened.LabelsRejected: "warning",
     happened.DriftDetected: "warning",
     happened.PerformanceFell: "warning",
+    happened.BusinessFell: "warning",
     happened.ModelPromoted: "good",
     happened.ModelRolledBack: "bad",
 }
