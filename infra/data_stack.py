@@ -13,6 +13,7 @@ from constructs import Construct
 
 from functions import (
     append_ledger,
+    check_business,
     check_drift,
     check_freshness,
     check_performance,
@@ -150,6 +151,11 @@ class DataStack(cdk.Stack):
         drift.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
         drift.may_announce()
 
+        business = self._function("CheckBusiness", check_business, dead=True, timeout=120)
+        business.may_read(base.lake, "profiles/*")
+        business.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
+        business.may_announce()
+
         performance = self._function("CheckPerformance", check_performance, dead=True, timeout=300)
         performance.may_read(base.lake, "curated/labels/*", "predictions/*", "reports/evaluations/*")
         performance.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
@@ -159,7 +165,7 @@ class DataStack(cdk.Stack):
         freshness.may_use_catalog("GetItem", "PutItem", "UpdateItem")
         freshness.may_announce()
 
-        self._on("BatchWasAccepted", {"CheckDrift": drift}, said.BatchAccepted)
+        self._on("BatchWasAccepted", {"CheckDrift": drift, "CheckBusiness": business}, said.BatchAccepted)
         self._on("LabelsWereJoined", {"CheckPerformance": performance}, said.LabelsJoined)
         Timetable(
             self,
