@@ -282,7 +282,7 @@ class LearningStack(cdk.Stack):
         return self.functions[name]
 
     def _job_tags(self) -> list[dict[str, str]]:
-        tags = self.foundation.deployment.tags(self.foundation.loop.name)
+        tags = self.foundation.deployment.tags(self.foundation.loop)
         return [{"Key": key, "Value": value} for key, value in tags.items()]
 
     def _arn(self, kind: str, name: str) -> str:

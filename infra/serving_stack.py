@@ -65,7 +65,7 @@ class ServingStack(cdk.Stack):
             "PrepareRollout",
             prepare_rollout,
             image_uri=training_image_uri(self, base.deployment.image_digest),
-            tags=base.deployment.tags(base.loop.name),
+            tags=base.deployment.tags(base.loop),
         )
         prepare.may(["sagemaker:DescribeEndpoint"], [endpoint])
         prepare.may_read(base.lake, "models/*")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import aws_cdk as cdk
 from constructs import Construct, Node
+
+from perennial.project import Loop
 
 __all__ = ["FEATURE_FLAGS", "IMAGE_ACCOUNTS", "IMAGE_REPOSITORY", "IMAGE_TAG", "Deployment", "training_image_uri"]
 
@@ -25,6 +28,9 @@ FEATURE_FLAGS: Mapping[str, bool | str] = MappingProxyType(
         "@aws-cdk/aws-cloudwatch-actions:changeLambdaPermissionLogicalIdForLambdaAction": True,
     }
 )
+
+_NOT_IN_TAGS = re.compile(r"[^\w\s+\-=.:/@]")
+_LONGEST_TAG = 256
 
 IMAGE_REPOSITORY = "sagemaker-scikit-learn"
 # Python 3.12, scikit-learn 1.9.0, numpy 2.5.1, scipy 1.18.0, pandas 2.2.3; patched by AWS until 2027-07-16.
@@ -128,9 +134,11 @@ class Deployment:
             image_digest=said("image_digest"),
         )
 
-    def tags(self, loop: str) -> dict[str, str]:
-        """What everything of a loop is tagged with."""
-        return {"loop": loop, "environment": self.environment, "cost-centre": self.cost_centre}
+    def tags(self, loop: Loop) -> dict[str, str]:
+        """What everything of a loop is tagged with; AWS takes few signs in a tag's value."""
+        found = {"loop": loop.name, "environment": self.environment, "cost-centre": self.cost_centre}
+        owner = _NOT_IN_TAGS.sub("-", loop.owner)[:_LONGEST_TAG]
+        return {**found, "owner": owner} if owner else found
 
     @property
     def removal_policy(self) -> cdk.RemovalPolicy:

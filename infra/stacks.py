@@ -32,7 +32,7 @@ class LoopStacks:
             app, f"{name}-Observability", data=self.data, learning=self.learning, serving=self.serving
         )
         for stack in (self.data, self.serving, self.learning, self.observability):
-            for key, value in deployment.tags(loop.name).items():
+            for key, value in deployment.tags(loop).items():
                 cdk.Tags.of(stack).add(key, value)
 
 

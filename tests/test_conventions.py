@@ -172,6 +172,21 @@ def test_the_reference_of_the_command_line_is_what_the_commands_say():
     assert kept == render(), "run: .venv/bin/python -m perennial.cli.reference > docs/reference/cli.md"
 
 
+def test_the_reference_of_loop_toml_is_what_the_policies_say():
+    from perennial.cli.loop_reference import render
+
+    kept = (ROOT / "docs" / "reference" / "loop.md").read_text(encoding="utf-8")
+    assert kept == render(), "run: .venv/bin/python -m perennial.cli.loop_reference > docs/reference/loop.md"
+
+
+def test_every_key_of_a_loop_toml_has_a_meaning_and_no_other_has():
+    from perennial.cli.loop_reference import MEANINGS, SECTIONS, settings
+
+    keys = {(section, key): field.description for section in SECTIONS for key, _, field in settings(section)}
+    told = {(section, key) for section, meanings in MEANINGS.items() for key in meanings}
+    assert {place for place, description in keys.items() if not description} == told
+
+
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_links_only_to_files_and_headings_that_exist(page: Path):
     missing = []
