@@ -16,18 +16,18 @@ AWS actions
 
 from __future__ import annotations
 
-import tempfile
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from functions import _shell
 from functions._shell import Shell
 from perennial import keys
-from perennial.aws.arrivals import parse_arrival
 from perennial.aws.catalog import Item
 from perennial.aws.history import newest_event_at
-from perennial.aws.landing import Landed, Landings, content_identity
+from perennial.aws.landing import Landed, Landings
+from perennial.aws.reception import Reception
 from perennial.events import LabelsJoined, LabelsRejected
 from perennial.validation import Outcome, validate_labels
 
@@ -45,68 +45,84 @@ class Settings(_shell.Settings):
 
 def run(event: Any, shell: Shell[Settings]) -> dict[str, Any]:
     """Turn every label file version that a message names into curated labels."""
-    return _shell.each_message(event, shell, lambda body: _take(body, shell))
+    return _shell.each_message(event, shell, lambda body: _reception(shell).take(body))
 
 
-def _take(body: str, shell: Shell[Settings]) -> None:
-    """Outputs, then the labels' record, then the landing, then the word: as for batches."""
+def _reception(shell: Shell[Settings]) -> Reception:
     settings = shell.settings
-    arrival = parse_arrival(
-        body, bucket=settings.landing_bucket, prefix=keys.LABELS_PREFIX, account=settings.account_id
-    )
-    landings = Landings(shell.bucket(settings.landing_bucket), shell.catalog, settings.loop_name, "labels")
-    landed = landings.look(arrival)
-    if landed is None:
-        shell.logger.warning({"event": "landed file is gone"})
-        return
-    standing = shell.catalog.get(landed.item) or {}
-    if standing.get("announced"):
-        shell.logger.info({"event": "landed file is known", "labels_id": standing["labels_id"]})
-        return
-    labels_id, labels = _labels(landed, landings, shell)
-    landings.record(landed, {"labels_id": labels_id, "status": labels["status"]})
-    _announce(landed, labels_id, labels, shell)
-    landings.record(landed, {"labels_id": labels_id, "status": labels["status"], "announced": True})
-    shell.logger.info({"event": "labels validated", "labels_id": labels_id, "status": labels["status"]})
-
-
-def _labels(landed: Landed, landings: Landings, shell: Shell[Settings]) -> tuple[str, Item]:
-    """The labels that a file version is: known already, or made now."""
-    limit, name = shell.settings.max_object_bytes, shell.settings.loop_name
-    if landed.size_bytes > limit:
-        labels_id = keys.short_id("too large", landed.key, landed.version_id)
-        reason = f"a file must hold at most {limit} bytes. Got {landed.size_bytes} instead"
-        refused = {"labels_id": labels_id, "status": "rejected", "rows": 0, "quarantined": 0, "reasons": [reason]}
-        return _save(labels_id, refused, shell)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "landed"
-        digest = landings.fetch(landed, path, max_bytes=limit)
-        labels_id = content_identity(landed.key, digest, shell.loop.contract)
-        known = shell.catalog.get(keys.labels_item(name, labels_id))
-        if known is not None:
-            return labels_id, known
-        return _save(labels_id, _validated(landed, path, labels_id, shell), shell)
-
-
-def _validated(landed: Landed, path: Path, labels_id: str, shell: Shell[Settings]) -> Item:
-    """Validate, write every output, give what the catalog shall say of it."""
-    curated, refused = path.with_name("curated"), path.with_name("refused")
-    outcome = validate_labels(
-        path,
+    return Reception(
+        landings=Landings(shell.bucket(settings.landing_bucket), shell.catalog, settings.loop_name, "labels"),
+        kind=_Labels(shell),
         contract=shell.loop.contract,
-        key=landed.key,
-        size_bytes=landed.size_bytes,
-        curated=curated,
-        quarantine=refused,
-        digest=False,
+        logger=shell.logger,
+        prefix=keys.LABELS_PREFIX,
+        account=settings.account_id,
+        direct_bytes=settings.max_object_bytes,
+        most_bytes=settings.max_object_bytes,
     )
-    if outcome.accepted:
-        shell.lake.put_file(keys.curated_labels_key(labels_id), curated)
-    else:
-        shell.lake.put_file(keys.quarantined_original_key(labels_id), path)
-    if outcome.rows_quarantined:
-        shell.lake.put_file(keys.quarantine_key(labels_id), refused)
-    return _described(labels_id, outcome)
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Label files as the reception takes them."""
+
+    shell: Shell[Settings]
+    id_name: ClassVar[str] = "labels_id"
+
+    def known(self, labels_id: str) -> Item | None:
+        """The labels' item, if there is one."""
+        return self.shell.catalog.get(keys.labels_item(self.shell.settings.loop_name, labels_id))
+
+    def make(self, landed: Landed, path: Path, labels_id: str) -> Item:
+        """Validate, write every output, give what the catalog shall say of it."""
+        lake, curated, refused = self.shell.lake, path.with_name("curated"), path.with_name("refused")
+        outcome = validate_labels(
+            path,
+            contract=self.shell.loop.contract,
+            key=landed.key,
+            size_bytes=landed.size_bytes,
+            curated=curated,
+            quarantine=refused,
+            digest=False,
+        )
+        if outcome.accepted:
+            lake.put_file(keys.curated_labels_key(labels_id), curated)
+        else:
+            lake.put_file(keys.quarantined_original_key(labels_id), path)
+        if outcome.rows_quarantined:
+            lake.put_file(keys.quarantine_key(labels_id), refused)
+        return _described(labels_id, outcome)
+
+    def refuse(self, labels_id: str, reason: str) -> Item:
+        """Rejected labels of no rows."""
+        return {"labels_id": labels_id, "status": "rejected", "rows": 0, "quarantined": 0, "reasons": [reason]}
+
+    def save(self, labels_id: str, labels: Item) -> None:
+        """The labels' item."""
+        self.shell.catalog.put(keys.labels_item(self.shell.settings.loop_name, labels_id), labels)
+        self.shell.metrics.add("LabelsLanded", labels["rows"] + labels["quarantined"])
+        self.shell.metrics.add("LabelsQuarantined", labels["quarantined"])
+
+    def announce(self, landed: Landed, labels_id: str, labels: Item) -> None:
+        """Labels Joined or Labels Rejected."""
+        said: dict[str, Any] = {
+            "loop": self.shell.settings.loop_name,
+            "loop_digest": self.shell.loop.digest,
+            "at": landed.landed_at,
+            "labels_id": labels_id,
+            "key": landed.key,
+        }
+        if labels["status"] == "rejected":
+            rejected = LabelsRejected(**said, rows=labels["quarantined"], reasons=tuple(labels["reasons"]))
+            self.shell.announce_once(landed.item, rejected)
+            return
+        joined = LabelsJoined(
+            **said,
+            rows=labels["rows"],
+            quarantined=labels["quarantined"],
+            as_of=_as_of(landed, labels, self.shell),
+        )
+        self.shell.announce_once(landed.item, joined)
 
 
 def _described(labels_id: str, outcome: Outcome) -> Item:
@@ -125,37 +141,6 @@ def _described(labels_id: str, outcome: Outcome) -> Item:
         # The newest time at which a label of the file was made.
         labels["as_of"] = outcome.last_event_at.isoformat()
     return labels
-
-
-def _save(labels_id: str, labels: Item, shell: Shell[Settings]) -> tuple[str, Item]:
-    shell.catalog.put(keys.labels_item(shell.settings.loop_name, labels_id), labels)
-    shell.metrics.add("LabelsLanded", labels["rows"] + labels["quarantined"])
-    shell.metrics.add("LabelsQuarantined", labels["quarantined"])
-    return labels_id, labels
-
-
-def _announce(landed: Landed, labels_id: str, labels: Item, shell: Shell[Settings]) -> None:
-    name = shell.settings.loop_name
-    said: dict[str, Any] = {
-        "loop": name,
-        "loop_digest": shell.loop.digest,
-        "at": landed.landed_at,
-        "labels_id": labels_id,
-    }
-    if labels["status"] == "rejected":
-        rejected = LabelsRejected(**said, key=landed.key, rows=labels["quarantined"], reasons=tuple(labels["reasons"]))
-        shell.announce_once(landed.item, rejected)
-        return
-    shell.announce_once(
-        landed.item,
-        LabelsJoined(
-            **said,
-            key=landed.key,
-            rows=labels["rows"],
-            quarantined=labels["quarantined"],
-            as_of=_as_of(landed, labels, shell),
-        ),
-    )
 
 
 def _as_of(landed: Landed, labels: Item, shell: Shell[Settings]) -> datetime:
