@@ -13,7 +13,7 @@ PYTEST := $(PYTHON) -m pytest -q
 CDK := $(PYTHON) -m infra.cdk_cli
 # Two workers: the smallest machine that the suite is meant for has two cores.
 PARALLEL := -n 2 --dist loadfile
-LOCKS := control data vendor training synth local
+LOCKS := control data vendor training synth local test
 LOCK := pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-annotate \
 	--custom-compile-command "make lock"
 ARGS ?=
@@ -52,18 +52,18 @@ bench: $(VENV)/.has-local ## Side-by-side measurements against peers
 	done
 
 lock: $(VENV)/.has-bootstrap ## Resolve requirements/*.in again, into locks with hashes
-	$(UV) $(LOCK) requirements/test.in -o requirements/test.txt
+	$(UV) $(LOCK) requirements/dev.in -o requirements/dev.txt
 	for purpose in $(LOCKS); do \
-		$(UV) $(LOCK) -c requirements/test.txt requirements/$$purpose.in -o requirements/$$purpose.txt || exit 1; \
+		$(UV) $(LOCK) -c requirements/dev.txt requirements/$$purpose.in -o requirements/$$purpose.txt || exit 1; \
 	done
-	$(UV) $(LOCK) -c requirements/test.txt requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(UV) $(LOCK) -c requirements/dev.txt requirements/bootstrap.in -o requirements/bootstrap.txt
 
 clean: ## Remove what can be made again: .build, cdk.out, node_modules (not .venv)
 	rm -rf .build cdk.out node_modules
 
 # --- the parts of `make test` ---------------------------------------------------------------------------------------
 
-test-lint: $(VENV)/.has-test
+test-lint: $(VENV)/.has-dev
 	@echo "== lint: ruff, mypy, import contracts"
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
