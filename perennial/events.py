@@ -38,6 +38,8 @@ __all__ = [
     "LabelsJoined",
     "LabelsRejected",
     "LearningConcluded",
+    "LoopPaused",
+    "LoopResumed",
     "ModelPromoted",
     "ModelRegistered",
     "ModelRolledBack",
@@ -168,6 +170,19 @@ class RetrainingDeclined(Event):
     signal: str
     as_of: AwareDatetime
     reasons: tuple[str, ...]
+
+
+class LoopPaused(Event):
+    """A person stopped the loop's trigger: nothing starts to learn until it is resumed."""
+
+    paused_by: str
+    reasons: tuple[str, ...]
+
+
+class LoopResumed(Event):
+    """A person let the loop's trigger start learning runs again."""
+
+    resumed_by: str
 
 
 class DatasetFrozen(Event):

@@ -74,6 +74,8 @@ _SENTENCES: dict[type[Event], Callable[[Any], str]] = {
     happened.DataOutage: lambda e: f"no data: {_why(e.reasons)}",
     happened.RetrainingRequested: lambda e: f"retraining starts ({e.signal}): {_why(e.reasons)}",
     happened.RetrainingDeclined: lambda e: f"no retraining ({e.signal}): {_why(e.reasons)}",
+    happened.LoopPaused: lambda e: f"paused by {e.paused_by}: {_why(e.reasons)}",
+    happened.LoopResumed: lambda e: f"resumed by {e.resumed_by}",
     happened.DatasetFrozen: lambda e: (
         f"dataset {_short(e.dataset_id)} frozen: {e.batches} batches, {e.rows} rows, {e.labelled} labelled"
     ),

@@ -101,7 +101,7 @@ def _pause(loop: str, paused: bool, reason: str, by: str, as_json: bool) -> None
     from perennial.cli.deployment import find_deployment
     from perennial.cli.operate import set_paused
 
-    done = set_paused(find_deployment(loop), paused=paused, by=by, reason=reason)
+    done = set_paused(find_deployment(loop), paused=paused, by=by, reason=reason, now=datetime.now(UTC))
     if as_json:
         emit_json(asdict(done))
         return

@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 from perennial import keys
+from perennial.aws.bus import Bus
 from perennial.aws.catalog import Item
 from perennial.aws.registry import Registry
 from perennial.cli.deployment import Deployment
 from perennial.cli.model_choice import choose_model
 from perennial.errors import ApprovalRefused, Fenced, PerennialError
+from perennial.events import LoopPaused, LoopResumed, parse
 
 __all__ = ["Answered", "Paused", "answer", "ask_retraining", "invoke", "roll_back", "set_paused", "signature"]
 
@@ -167,7 +169,7 @@ class Paused:
     changed: bool
 
 
-def set_paused(deployment: Deployment, *, paused: bool, by: str, reason: str) -> Paused:
+def set_paused(deployment: Deployment, *, paused: bool, by: str, reason: str, now: datetime) -> Paused:
     """
     Pause the loop's trigger, or resume it: nothing starts to learn meanwhile; a run under way goes on.
 
@@ -182,9 +184,23 @@ def set_paused(deployment: Deployment, *, paused: bool, by: str, reason: str) ->
     for _ in range(_ROUNDS):
         kept, version = deployment.catalog.get_versioned(item)
         if bool(kept.get("paused")) == paused:
+            _announce_pause(deployment, kept)
             return Paused(paused, kept.get("paused_reason"), changed=False)
         told = f"{by}: {reason}" if paused else None
-        following = {**kept, "paused": paused, "paused_reason": told}
+        event = (
+            LoopPaused(loop=deployment.loop, at=now, paused_by=by, reasons=(reason,))
+            if paused
+            else LoopResumed(loop=deployment.loop, at=now, resumed_by=by)
+        )
+        said = {"detail_type": event.detail_type, "detail": event.model_dump(mode="json")}
+        following = {**kept, "paused": paused, "paused_reason": told, "said_paused": said}
         if deployment.catalog.put_version(item, following, expected=version, token=f"person#{by}#{version}#{paused}"):
+            _announce_pause(deployment, following)
             return Paused(paused, told, changed=True)
     raise Fenced(f"the trigger's state must stand still for a moment. Got {_ROUNDS} changes by others instead.")
+
+
+def _announce_pause(deployment: Deployment, kept: Item) -> None:
+    """Say what is kept: if the first call died before it spoke, the next one says the same, which is heard once."""
+    if said := kept.get("said_paused"):
+        Bus(deployment.client("events"), deployment["BusName"]).announce(parse(said["detail_type"], said["detail"]))

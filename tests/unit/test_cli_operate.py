@@ -19,15 +19,27 @@ from perennial.cli.app import app, run
 from perennial.cli.audit import parse_anchor, verify_ledger
 from perennial.cli.deployment import Deployment
 from perennial.cli.lineage import trace
-from perennial.errors import ApprovalRefused, LedgerBroken, ModelUnknown
-from perennial.events import DataOutage
+from perennial.errors import ApprovalRefused, EnvironmentLacking, LedgerBroken, ModelUnknown
+from perennial.events import DataOutage, LoopPaused, LoopResumed
 from tests.builders import NOW, make_batches, make_dataset_version, make_labels, make_loop
 from tests.functions.builders import learning_state, put_evaluation, put_run
 from tests.functions.test_learning import register
-from tests.functions.world import AUDIT, GROUP, LAKE, LANDING, TABLE, World, load_event, make_world, messages, on_bus
+from tests.functions.world import (
+    AUDIT,
+    BUS,
+    GROUP,
+    LAKE,
+    LANDING,
+    TABLE,
+    World,
+    load_event,
+    make_world,
+    messages,
+    on_bus,
+)
 
 RUN = "r" * 40
-OUTPUTS = {"LandingBucket": LANDING, "LakeBucket": LAKE, "AuditBucket": AUDIT, "CatalogTable": TABLE}
+OUTPUTS = {"LandingBucket": LANDING, "LakeBucket": LAKE, "AuditBucket": AUDIT, "CatalogTable": TABLE, "BusName": BUS}
 
 
 @pytest.fixture
@@ -202,16 +214,39 @@ def test_pausing_forgets_nothing_that_the_trigger_remembers(world: World, deploy
     before = {"rows_at_last_fit": 7, "running": {"run_id": "r1"}, "spent_usd": {"2026-03": 1.5}}
     world.catalog.put_version(item, before, expected=0, token="t")
 
-    operate.set_paused(deployment, paused=True, by="ann", reason="holidays")
-    operate.set_paused(deployment, paused=False, by="ann", reason="")
+    operate.set_paused(deployment, paused=True, by="ann", reason="holidays", now=NOW)
+    operate.set_paused(deployment, paused=False, by="ann", reason="", now=NOW)
 
-    assert (world.catalog.get(item) or {}) == {**before, "paused": False, "paused_reason": None}
+    after = world.catalog.get(item) or {}
+    assert {**before, "paused": False, "paused_reason": None, "said_paused": after["said_paused"]} == after
+
+
+def test_pausing_and_resuming_are_events_for_the_ledger(world: World, deployment: Deployment) -> None:
+    operate.set_paused(deployment, paused=True, by="ann", reason="holidays", now=NOW)
+    operate.set_paused(deployment, paused=False, by="bob", reason="", now=NOW)
+
+    paused, resumed = world.announced()
+    assert paused == LoopPaused(loop="demo", at=NOW, paused_by="ann", reasons=("holidays",))
+    assert resumed == LoopResumed(loop="demo", at=NOW, resumed_by="bob")
+
+
+def test_a_pause_whose_word_was_lost_is_told_by_the_next_call(world: World, deployment: Deployment) -> None:
+    without_bus = {name: value for name, value in deployment.outputs.items() if name != "BusName"}
+    with pytest.raises(EnvironmentLacking):
+        operate.set_paused(
+            Deployment("demo", without_bus, world.session), paused=True, by="ann", reason="holidays", now=NOW
+        )
+
+    later = NOW + timedelta(minutes=1)
+    operate.set_paused(deployment, paused=True, by="bob", reason="me too", now=later)
+
+    assert world.announced() == [LoopPaused(loop="demo", at=NOW, paused_by="ann", reasons=("holidays",))]
 
 
 def test_pausing_twice_keeps_the_first_reason(deployment: Deployment) -> None:
-    operate.set_paused(deployment, paused=True, by="ann", reason="holidays")
+    operate.set_paused(deployment, paused=True, by="ann", reason="holidays", now=NOW)
 
-    again = operate.set_paused(deployment, paused=True, by="bob", reason="me too")
+    again = operate.set_paused(deployment, paused=True, by="bob", reason="me too", now=NOW)
 
     assert again == operate.Paused(True, "ann: holidays", changed=False)
 
