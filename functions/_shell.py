@@ -194,7 +194,12 @@ def lambda_handler[S: Settings, R](
         )
         # Neither responses nor exceptions go into traces: they may quote data.
         traced = Tracer(service=name).capture_lambda_handler(capture_response=False, capture_error=False)
-        return shell, traced(lambda event, _context: run(event, shell))
+
+        def running(event: Any, _context: Any) -> R:
+            return run(event, shell)
+
+        running.__name__ = name  # what the trace calls it
+        return shell, traced(running)
 
     def handler(event: Any, context: Any) -> R:
         shell, traced = opened()

@@ -15,6 +15,7 @@ PLUGINS = (
     "localcloud.events",
     "localcloud.cloudformation",
     "localcloud.cloudwatch",
+    "localcloud.logs",
     "localcloud.sagemaker",
 )
 
