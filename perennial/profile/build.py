@@ -10,7 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from perennial.contract import Column, Contract
-from perennial.profile.builders import Extremes, IdentityBuilder, Scratch, column_builder
+from perennial.profile.arrays import nulls_of, numbers_of
+from perennial.profile.builders import IdentityBuilder, Scratch, Seen, column_builder
 from perennial.profile.columns import PAIR_CELLS
 from perennial.profile.hashing import hash_column
 from perennial.profile.model import Profile
@@ -51,14 +52,11 @@ class ProfileBuilder:
         self._sampled = tuple(sampled)
         self._reservoir = ReservoirBuilder(sampled)
 
-    def add(
-        self, batch: Any, *, extremes: Mapping[str, Extremes] | None = None, ids: NDArray[np.uint64] | None = None
-    ) -> None:
+    def add(self, batch: Any, *, seen: Mapping[str, Seen] | None = None, ids: NDArray[np.uint64] | None = None) -> None:
         """
         Count the rows of an Arrow record batch whose columns have the contract's types (see `arrow_type`).
 
-        Who has looked at the batch already may say what it knows: the finite least and greatest value of columns, and
-        `hash_column` of the record ids.
+        Who has looked at the batch already may say what it has seen of columns, and `hash_column` of the record ids.
         """
         if batch.num_rows == 0:
             return
@@ -66,7 +64,7 @@ class ProfileBuilder:
         present = set(batch.schema.names)
         if ids is None and self._contract.record_id in present:
             ids = hash_column(batch.column(self._contract.record_id))
-        known = extremes or {}
+        known = seen or {}
         for name, builder in self._columns.items():
             if name == self._contract.record_id and isinstance(builder, IdentityBuilder) and ids is not None:
                 builder.add_hashes(ids, batch.column(name).null_count)
@@ -147,9 +145,9 @@ def _completed(batch: Any, names: tuple[str, ...], contract: Contract) -> Any:
 
 def _pair_codes(values: Any, column: Column) -> Ints:
     """The cell of each row along one side of a pair: octiles of the grid, or a hash; the last cell for null."""
-    null = values.is_null().to_numpy(zero_copy_only=False)
+    null = nulls_of(values)
     if column.is_numeric:
-        x = values.fill_null(0).to_numpy(zero_copy_only=False).astype(np.float64)
+        x = np.where(null, 0, numbers_of(values)).astype(np.float64)
         codes: Ints = np.searchsorted(_OCTILES, (x - column.grid.center) / column.grid.scale).astype(np.int64)
     else:
         codes = (hash_column(values) % np.uint64(PAIR_CELLS - 1)).astype(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,14 +13,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.contract import Column, Grid
+from perennial.profile.arrays import from_numbers, from_texts, numbers_of, one_text, present_numbers
 from perennial.profile.categories import CategoryBuilder
 from perennial.profile.columns import ColumnProfile, TextSummary
 from perennial.profile.distinct import DistinctBuilder
 from perennial.profile.hashing import hash_column, hash_numbers, hash_text
-from perennial.profile.histogram import LARGEST, HistogramBuilder
+from perennial.profile.histogram import LARGEST, SMALLEST, HistogramBuilder
 from perennial.profile.moments import MomentBuilder
 
-__all__ = ["BLOCK_ROWS", "ColumnBuilder", "Extremes", "IdentityBuilder", "Scratch", "column_builder"]
+__all__ = ["BLOCK_ROWS", "ColumnBuilder", "IdentityBuilder", "Scratch", "Seen", "column_builder"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -30,8 +32,10 @@ BLOCK_ROWS = 1 << 15
 PART_ROWS = 1 << 17
 #: Rows of a column's first blocks, which only show at which level its bins lie.
 FIRST_ROWS = 1 << 12
-_TOKEN_LIMIT = 1024
+_HOUR = 3_600_000_000
 _WIDEST = 2**62
+#: A centre this many scales from 0 leaves no value that is not 0 nearer to it than `SMALLEST`.
+_CLEAR_CENTER = 2.0**-40
 
 
 class Scratch:
@@ -40,17 +44,23 @@ class Scratch:
     def __init__(self) -> None:
         self.z, self.work = np.empty(BLOCK_ROWS), np.empty(BLOCK_ROWS)
         self.bits, self.short = self.work.view(np.uint64), np.empty(BLOCK_ROWS, np.float32)
-        self.index = np.empty(PART_ROWS, np.uint32)
+        self.below, self.index = np.empty(BLOCK_ROWS, np.bool_), np.empty(PART_ROWS, np.uint32)
 
 
-Extremes = tuple[float | int, float | int]
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at a numeric column has shown: its values without nulls, all finite, the least and the greatest."""
+
+    numbers: NDArray[Any]
+    least: float | int
+    greatest: float | int
 
 
 class ColumnBuilder(Protocol):
     """What all builders offer."""
 
-    def add(self, values: Any, extremes: Extremes | None = None) -> None:
-        """Take an Arrow array of the column's type; its finite least and greatest value, if they are known."""
+    def add(self, values: Any, seen: Seen | None = None) -> None:
+        """Take an Arrow array of the column's type, and what is known of it already."""
 
     def build(self) -> ColumnProfile:
         """The profile of all that was added."""
@@ -78,6 +88,7 @@ class _NumberBuilder:
         self._center, self._inverse = grid.center, 1.0 / grid.scale
         self._whole = round(min(max(grid.center, -_WIDEST), _WIDEST))
         self._rest = grid.center - self._whole
+        self._may_be_tiny = abs(grid.center) < _CLEAR_CENTER * grid.scale
         self._bins, self._moments = HistogramBuilder(grid), MomentBuilder(grid)
         self._distinct: DistinctBuilder | None = None
         self._nulls = self._count = 0
@@ -85,18 +96,16 @@ class _NumberBuilder:
         self._low: float | int | None = None
         self._high: float | int | None = None
 
-    def add(self, values: Any, extremes: Extremes | None = None) -> None:
+    def add(self, values: Any, seen: Seen | None = None) -> None:
         self._nulls += values.null_count
-        if values.null_count:
-            values = values.drop_null()
-        x = values.to_numpy(zero_copy_only=False)
+        x = seen.numbers if seen else present_numbers(values)
         if not len(x):
             return
-        low, high = extremes or (x.min().item(), x.max().item())
+        low, high = (seen.least, seen.greatest) if seen else (x.min().item(), x.max().item())
         if not (math.isfinite(low) and math.isfinite(high)):
             finite = x[np.isfinite(x)]
             self._nulls += len(x) - len(finite)
-            self.add(pa.array(finite))
+            self.add(from_numbers(finite))
             return
         self._count += len(x)
         self._note(low, high)
@@ -121,22 +130,34 @@ class _NumberBuilder:
         )
 
     def _add_part(self, x: NDArray[Any], largest: float) -> int:
-        """Bins first, for the whole part; then all else made of z, which costs less to compute again than to keep."""
+        """Everything that is made of z, block by block; only the bins of all blocks are counted together."""
         scratch, sparse = self._scratch, 0
         for i in range(0, len(x), BLOCK_ROWS):
             n = min(BLOCK_ROWS, len(x) - i)
+            bits = scratch.bits[:n]
             z = self._on_grid(x[i : i + n], scratch.z[:n])
-            if not self._bins.add_z(z, largest, scratch.bits[:n], scratch.short[:n], scratch.index[i : i + n]):
+            if self._may_be_tiny or largest >= LARGEST:
+                z = self._cleared(z, largest)
+            if not self._bins.add_z(z, bits, scratch.short[:n], scratch.index[i : i + n]):
                 sparse = i + n
-        special = sparse > 0 or largest >= LARGEST
-        if sparse < len(x):
-            special |= self._bins.add_index(scratch.index[sparse : len(x)])
-        for i in range(0, len(x), BLOCK_ROWS):
-            n = min(BLOCK_ROWS, len(x) - i)
-            z = self._on_grid(x[i : i + n], scratch.z[:n])
-            self._count_distinct(z, special)
+            if not self._bins.is_exact:
+                self._count_distinct(z, bits, scratch.below[:n])
             self._moments.add_z(z, largest, scratch.work)
+        if sparse < len(x):
+            self._bins.add_index(scratch.index[sparse : len(x)])
         return len(x)
+
+    def _cleared(self, z: Floats, largest: float) -> Floats:
+        """Values as they are counted (see `HistogramBuilder.sanitised`); most blocks need no change."""
+        size = np.abs(z, out=self._scratch.work[: len(z)])
+        if largest < LARGEST:
+            if size.min() >= SMALLEST:
+                return z
+            z += 0.0  # makes 0.0 of -0.0
+            tiny = np.less(size, SMALLEST, out=self._scratch.below[: len(z)])
+            if not size[tiny].any():
+                return z
+        return self._bins.sanitised(z)
 
     def _note(self, low: float | int, high: float | int) -> None:
         # Adding 0 makes -0.0 into 0.0: which of the two comes first must not matter.
@@ -152,21 +173,18 @@ class _NumberBuilder:
         whole = x.astype(np.int64, copy=False)
         if self._is_wide:
             whole = np.clip(whole, -_WIDEST, _WIDEST)
-        np.copyto(z, whole - self._whole, casting="unsafe")
+        apart = np.subtract(whole, self._whole, out=self._scratch.work[: len(z)].view(np.int64))
+        np.copyto(z, apart, casting="unsafe")
         if self._rest:
             z -= self._rest
         return np.multiply(z, self._inverse, out=z)
 
-    def _count_distinct(self, z: Floats, special: bool) -> None:
+    def _count_distinct(self, z: Floats, bits: NDArray[np.uint64], below: NDArray[np.bool_]) -> None:
         """A sketch is needed only once the histogram no longer holds every value."""
-        if self._bins.is_exact:
-            return
         if self._distinct is None:
             self._distinct = DistinctBuilder()
             self._distinct.add(hash_numbers(self._bins.exact_values))
-        values = self._bins.sanitised(z) if special else z
-        halves, n = self._scratch.bits.view(np.uint32), len(z)
-        self._distinct.add(hash_numbers(values, halves[:n], halves[BLOCK_ROWS : BLOCK_ROWS + n]))
+        self._distinct.add(hash_numbers(z, bits), below)
 
 
 class _CategoryBuilder:
@@ -178,11 +196,10 @@ class _CategoryBuilder:
         self._numbers: Ints = np.empty(0, np.int64)
         self._nulls = self._count = 0
 
-    def add(self, values: Any, extremes: Extremes | None = None) -> None:
+    def add(self, values: Any, seen: Seen | None = None) -> None:
         encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-        index = encoded.indices
-        nulls = index.null_count
-        index = (index.drop_null() if nulls else index).to_numpy(zero_copy_only=False)
+        nulls = encoded.indices.null_count
+        index = present_numbers(encoded.indices)
         self._nulls += nulls
         self._count += len(index)
         numbers = np.bincount(index, minlength=len(encoded.dictionary))
@@ -208,7 +225,7 @@ class _BooleanBuilder:
         self._name = name
         self._true = self._false = self._nulls = 0
 
-    def add(self, values: Any, extremes: Extremes | None = None) -> None:
+    def add(self, values: Any, seen: Seen | None = None) -> None:
         true = values.true_count
         self._true += true
         self._nulls += values.null_count
@@ -216,7 +233,7 @@ class _BooleanBuilder:
 
     def build(self) -> ColumnProfile:
         counts = CategoryBuilder()
-        counts.add(pa.array(["false", "true"]), np.array([self._false, self._true], np.int64))
+        counts.add(from_texts(["false", "true"]), np.array([self._false, self._true], np.int64))
         return ColumnProfile(self._name, "boolean", self._true + self._false, self._nulls, categories=counts.build())
 
 
@@ -228,20 +245,27 @@ class _TimeBuilder:
         self._low: int | None = None
         self._high: int | None = None
 
-    def add(self, values: Any, extremes: Extremes | None = None) -> None:
+    def add(self, values: Any, seen: Seen | None = None) -> None:
         self._nulls += values.null_count
-        values = values.drop_null() if values.null_count else values
-        at = values.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        at = seen.numbers if seen else present_numbers(values)
         if not len(at):
             return
         self._count += len(at)
-        low, high = int(at.min()), int(at.max())
+        low, high = (int(seen.least), int(seen.greatest)) if seen else (int(at.min()), int(at.max()))
         self._low = low if self._low is None else min(self._low, low)
         self._high = high if self._high is None else max(self._high, high)
+        # 1970-01-01 was a Thursday: three days on, hour 0 is Monday's first.
+        first = low // _HOUR + 72
+        hours = high // _HOUR + 72 - first + 1
         for i in range(0, len(at), BLOCK_ROWS):
-            # 1970-01-01 was a Thursday: three days on, hour 0 is Monday's first.
-            hours = at[i : i + BLOCK_ROWS] // 3_600_000_000 + 72
-            self._hours += np.bincount(hours % 168, minlength=168)
+            hour = at[i : i + BLOCK_ROWS] // _HOUR
+            if hours > BLOCK_ROWS:
+                self._hours += np.bincount((hour + 72) % 168, minlength=168)
+                continue
+            # Few hours: to count them first and wrap them round the week then saves a remainder for each row.
+            hour -= first - 72
+            counts = np.bincount(hour, minlength=-(-hours // 168) * 168)
+            self._hours += np.roll(counts.reshape(-1, 168).sum(axis=0), first % 168)
 
     def build(self) -> ColumnProfile:
         return ColumnProfile(
@@ -256,7 +280,7 @@ class _TextBuilder:
         self._bins, self._tokens, self._distinct = HistogramBuilder(Grid()), CategoryBuilder(), DistinctBuilder()
         self._nulls = self._count = 0
 
-    def add(self, values: Any, extremes: Extremes | None = None) -> None:
+    def add(self, values: Any, seen: Seen | None = None) -> None:
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
         self._nulls += values.null_count
@@ -264,18 +288,18 @@ class _TextBuilder:
         self._count += len(values)
         if not len(values):
             return
-        lengths = pc.utf8_length(values).to_numpy(zero_copy_only=False).astype(np.float64)
+        lengths = numbers_of(pc.utf8_length(values)).astype(np.float64)
         self._length.add(lengths)
         self._bins.add(lengths)
         self._distinct.add(hash_text(values))
         tokens = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pc.utf8_lower(values)))
         flat = pc.list_flatten(tokens)
-        flat = flat.filter(pc.not_equal(flat, ""))
-        per_text = pc.list_value_length(tokens).to_numpy(zero_copy_only=False).astype(np.float64)
+        flat = flat.filter(pc.not_equal(flat, one_text("")))
+        per_text = numbers_of(pc.list_value_length(tokens)).astype(np.float64)
         per_text[lengths == 0] = 0
         self._token_count.add(per_text)
         encoded = flat.dictionary_encode()
-        numbers = np.bincount(encoded.indices.to_numpy(zero_copy_only=False), minlength=len(encoded.dictionary))
+        numbers = np.bincount(numbers_of(encoded.indices), minlength=len(encoded.dictionary))
         self._tokens.add(encoded.dictionary, numbers)
 
     def build(self) -> ColumnProfile:
@@ -303,7 +327,7 @@ class IdentityBuilder:
         self._distinct = DistinctBuilder()
         self._nulls = self._count = 0
 
-    def add(self, values: Any, extremes: Extremes | None = None) -> None:
+    def add(self, values: Any, seen: Seen | None = None) -> None:
         self.add_hashes(hash_column(values), values.null_count)
 
     def add_hashes(self, hashes: NDArray[np.uint64], nulls: int) -> None:

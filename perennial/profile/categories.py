@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from perennial.profile.arrays import from_numbers, from_texts
 from perennial.profile.hashing import hash_text
 
 __all__ = ["BUCKETS", "VALUE_LIMIT", "CategoryBuilder", "CategoryCounts", "shortened"]
@@ -32,13 +32,13 @@ def shortened(values: Any) -> Any:
     """
     Texts of at most 128 bytes as they are, longer ones by their beginning and a digest: profiles stay small.
 
-    >>> [len(text) for text in shortened(pa.array(["a", "b" * 200])).to_pylist()]
+    >>> [len(text) for text in shortened(from_texts(["a", "b" * 200])).to_pylist()]
     [1, 81]
     """
     longest = pc.max(pc.binary_length(values)).as_py()
     if longest is None or longest <= _TEXT_BYTES:
         return values
-    return pa.array([None if text is None else _short(text) for text in values.to_pylist()], pa.string())
+    return from_texts([None if text is None else _short(text) for text in values.to_pylist()])
 
 
 def _short(text: str) -> str:
@@ -54,7 +54,7 @@ class CategoryCounts:
     `counts` of values with a hash below `threshold`, and `remainder`: rows of all others in 256 buckets.
 
     >>> builder = CategoryBuilder()
-    >>> builder.add(pa.array(["b", "a", "b"]), np.array([1, 1, 1]))
+    >>> builder.add(from_texts(["b", "a", "b"]), np.array([1, 1, 1]))
     >>> builder.build().counts
     {'a': 1, 'b': 2}
     """
@@ -114,7 +114,7 @@ class CategoryBuilder:
             present &= ~over
         if not present.all():
             keep = np.flatnonzero(present)
-            values, numbers, hashes = values.take(pa.array(keep)), numbers[keep], hashes[keep]
+            values, numbers, hashes = values.take(from_numbers(keep)), numbers[keep], hashes[keep]
         for value, number, key in zip(values.to_pylist(), numbers.tolist(), hashes.tolist(), strict=True):
             self._counts[value] = self._counts.get(value, 0) + number
             self._hashes[value] = key
@@ -126,7 +126,7 @@ class CategoryBuilder:
         self._remainder += part.remainder
         self.lower_threshold(part.threshold)
         if part.counts:
-            self.add(pa.array(list(part.counts), pa.string()), np.array(list(part.counts.values()), np.int64))
+            self.add(from_texts(list(part.counts)), np.array(list(part.counts.values()), np.int64))
         return self
 
     def lower_threshold(self, threshold: int) -> CategoryBuilder:

@@ -2,7 +2,7 @@
 How many distinct values a column has: HyperLogLog (Flajolet et al. 2007) with the linear-counting correction.
 
 2,048 registers: a standard error of 2.3 %. Registers only grow and merge by their maximum, so the sketch is a function
-of the set of values. Hashes have 32 bits: estimates are fair up to some hundred million values.
+of the set of values. Ranks come from the leading 32 bits of a hash: fair up to some hundred million values.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.profile.hashing import mix
+
 __all__ = ["DistinctBuilder", "DistinctSketch"]
 
 _BITS = 11
 _REGISTERS = 1 << _BITS
-_INDEX_FACTOR, _INDEX_SHIFT = np.uint32(0x9E3779B1), np.uint32(32 - _BITS)
+_INDEX_SHIFT = np.uint64(64 - _BITS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,26 +46,24 @@ class DistinctBuilder:
 
     def __init__(self) -> None:
         self._registers = np.zeros(_REGISTERS, np.uint8)
-        # A hash can raise a register only if it is below 2**(32 - the lowest register).
-        self._loosest: np.uint32 | None = None
+        # A hash can raise a register only if it is below 2**(64 - the lowest register).
+        self._loosest: np.uint64 | None = None
 
-    def add(self, hashes: NDArray[np.uint32] | NDArray[np.uint64]) -> None:
-        """Note the hashes of a block of values, of 32 bits or the leading 32 of 64."""
-        if hashes.dtype == np.uint64:
-            hashes = (hashes >> np.uint64(32)).astype(np.uint32)
+    def add(self, hashes: NDArray[np.uint64], below: NDArray[np.bool_] | None = None) -> None:
+        """Note the hashes of a block of values; `below`, if given, is scratch as long as they are."""
         if self._loosest is not None:
-            hashes = hashes[np.flatnonzero(hashes < self._loosest)]
+            hashes = hashes[np.flatnonzero(np.less(hashes, self._loosest, out=below))]
         if not len(hashes):
             return
+        rank = (33 - np.frexp((hashes >> np.uint64(32)).astype(np.float64))[1]).astype(np.uint8)
         # Leading bits make the rank; the index must not depend on them.
-        index = ((hashes ^ (hashes >> np.uint32(16))) * _INDEX_FACTOR) >> _INDEX_SHIFT
-        rank = (33 - np.frexp(hashes.astype(np.float64))[1]).astype(np.uint8)
-        higher = rank > self._registers[index]
-        if not higher.any():
+        index = mix(hashes) >> _INDEX_SHIFT
+        higher = np.flatnonzero(rank > self._registers[index])
+        if not len(higher):
             return
         np.maximum.at(self._registers, index[higher], rank[higher])
         lowest = int(self._registers.min())
-        self._loosest = np.uint32(1 << (32 - lowest)) if lowest else None
+        self._loosest = np.uint64(1 << (64 - lowest)) if lowest else None
 
     def build(self) -> DistinctSketch:
         """The sketch of all that was added."""

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.contract import Contract, Grid
+from perennial.profile.arrays import present_numbers
 
 __all__ = ["fit_grid", "fit_grids"]
 
@@ -25,7 +26,7 @@ def fit_grid(values: Any) -> Grid:
     """
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
-    x = values.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
+    x = present_numbers(values.cast(pa.float64(), safe=False))
     x = x[np.isfinite(x)]
     if not len(x):
         return Grid()

@@ -25,6 +25,7 @@ from perennial.errors import ProfileMismatch
 from perennial.profile.bin_keys import (
     BIN_LIMIT,
     LARGEST,
+    SMALLEST,
     clamped,
     coarsen,
     combine,
@@ -36,7 +37,7 @@ from perennial.profile.bin_keys import (
     ordered,
 )
 
-__all__ = ["BIN_LIMIT", "FINEST_LEVEL", "LARGEST", "Histogram", "HistogramBuilder", "rebin", "shared_bins"]
+__all__ = ["BIN_LIMIT", "FINEST_LEVEL", "LARGEST", "SMALLEST", "Histogram", "HistogramBuilder", "rebin", "shared_bins"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -217,17 +218,15 @@ class HistogramBuilder:
 
     def add(self, x: Floats) -> HistogramBuilder:
         """Count finite values."""
-        z = (x - self._grid.center) * (1.0 / self._grid.scale)
+        z = self.sanitised((x - self._grid.center) * (1.0 / self._grid.scale))
         bits, short, index = np.empty(len(x), np.uint64), np.empty(len(x), np.float32), np.empty(len(x), np.uint32)
-        if self.add_z(z, float(np.abs(z).max(initial=0.0)), bits, short, index):
+        if self.add_z(z, bits, short, index):
             self.add_index(index)
         return self
 
-    def add_z(
-        self, z: Floats, largest: float, bits: NDArray[np.uint64], short: NDArray[np.float32], index: NDArray[np.uint32]
-    ) -> bool:
+    def add_z(self, z: Floats, bits: NDArray[np.uint64], short: NDArray[np.float32], index: NDArray[np.uint32]) -> bool:
         """
-        Count values that are on the grid already, none beyond `largest`; the other arrays are scratch, as long as z.
+        Count values that are on the grid and sanitised; the other arrays are scratch, as long as z.
 
         True if they are not counted yet: `index` must be given to `add_index` (several blocks at once cost less).
         """
@@ -237,26 +236,16 @@ class HistogramBuilder:
             if len(z):
                 self._add_sparse(z)
             return False
-        if largest >= LARGEST:
-            z = self.sanitised(z)
         np.bitwise_and(z.view(np.uint64), _FLOAT32_BITS, out=bits)
         np.copyto(short, bits.view(np.float64), casting="same_kind")
         np.right_shift(short.view(np.uint32), np.uint32(23 - self._level), out=index)
         return True
 
-    def add_index(self, index: NDArray[np.uint32]) -> bool:
-        """
-        Count blocks that `add_z` has prepared.
-
-        True when some value may not be counted under its own bits: tiny, or zero of either sign (see `sanitised`).
-        """
+    def add_index(self, index: NDArray[np.uint32]) -> None:
+        """Count blocks that `add_z` has prepared."""
         assert self._dense is not None
-        counts = np.bincount(index, minlength=len(self._dense))
-        self._dense += counts
-        half, tiny = len(counts) // 2, _TINY << self._level
-        special = bool(counts[half : half + tiny].any() or counts[:tiny].any())
+        self._dense += np.bincount(index, minlength=len(self._dense))
         self._shrink()
-        return special
 
     @staticmethod
     def sanitised(z: Floats) -> Floats:

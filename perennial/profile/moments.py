@@ -37,6 +37,8 @@ _CLAMP = 2.0**100
 #: OpenBLAS starts threads above 10,000 numbers: they cost far more than they save here.
 _DOT_ROWS = 1 << 13
 _LIMB = 21
+#: A product with ones sums three times as fast as `sum` does; no order of addition rounds here.
+_ONES = np.ones(_DOT_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class MomentBuilder:
         first = second = 0
         for i in range(0, len(z), _DOT_ROWS):
             c, f = coarse[i : i + _DOT_ROWS], z[i : i + _DOT_ROWS]
-            total = float(f.sum())
+            total = float(np.dot(f, _ONES[: len(f)]))
             f -= c
             squares, products = float(np.dot(c, c)), float(np.dot(c, f))
             first += int(total * _FINE_UNIT)

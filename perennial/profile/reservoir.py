@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from perennial.profile.arrays import from_numbers, nulls_of, numbers_of
 from perennial.profile.categories import shortened
 from perennial.profile.hashing import hash_column, mix
 
@@ -73,14 +74,14 @@ class ReservoirBuilder:
         if ids is not None and not first.all():
             nameless = np.flatnonzero(first == 0)
             first = first.copy()
-            first[nameless] = _combined(table.take(pa.array(nameless)).columns, len(nameless))
+            first[nameless] = _combined(table.take(from_numbers(nameless)).columns, len(nameless))
         full = self._sample.rows == SAMPLE_ROWS
         rows = np.flatnonzero(first <= self._sample.ranks[-1, 0]) if full else np.arange(len(first))
         if len(rows) > 2 * SAMPLE_ROWS:
             cut = np.partition(first[rows], SAMPLE_ROWS)[SAMPLE_ROWS]
             rows = rows[first[rows] <= cut]
         if len(rows):
-            self._waiting.append((first[rows], table.take(pa.array(rows))))
+            self._waiting.append((first[rows], table.take(from_numbers(rows))))
         if not full or sum(len(f) for f, _ in self._waiting) > _WAITING_ROWS:
             self._settle()
 
@@ -99,7 +100,7 @@ class ReservoirBuilder:
         second = _combined(columns, len(first))
         order = np.lexsort((second, first))[:SAMPLE_ROWS]
         ranks = np.stack([first[order], second[order]], axis=1)
-        chosen = pa.array(order)
+        chosen = from_numbers(order)
         values = dict(zip(table.column_names, columns, strict=True))
         kept = {n: _plain(values[n].take(chosen), numeric) for n, numeric in self._kept.items()}
         self._sample = self._sample.merge(Reservoir(ranks, kept))
@@ -125,9 +126,9 @@ def _decoded(values: Any) -> Any:
 
 def _plain(values: Any, numeric: bool) -> NDArray[np.float64] | list[str | None]:
     if numeric:
-        numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        numbers = np.where(nulls_of(values), np.nan, numbers_of(values))
         with np.errstate(over="ignore"):
-            return np.asarray(numbers.astype(np.float32).astype(np.float64))
+            return numbers.astype(np.float32).astype(np.float64)
     if pa.types.is_dictionary(values.type):
         # Not cast before it is short: one long text may be in every row.
         short = shortened(values.dictionary).cast(pa.string())

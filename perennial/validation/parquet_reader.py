@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from perennial.contract import Column, Contract
 from perennial.profile import arrow_type
+from perennial.profile.arrays import from_numbers
 from perennial.validation.blocks import Block, FileRejected, shown
 from perennial.validation.columns import compare_columns, completed, infer_column, normal_names
 from perennial.validation.outcome import Limits, SchemaChange
@@ -88,7 +89,7 @@ class ParquetReader:
         return Block(done, batch.num_rows, partial(self._texts, batch), failures=tuple(failures))
 
     def _texts(self, batch: Any, rows: Ints) -> list[str]:
-        taken = batch.take(pa.array(rows))
+        taken = batch.take(from_numbers(rows))
         names, cells = taken.schema.names, [_plain_cells(column) for column in taken.columns]
         limit = self._limits.max_text_characters
         return [shown(dict(zip(names, row, strict=True)), limit) for row in zip(*cells, strict=True)]

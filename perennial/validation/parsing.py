@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from perennial.contract import Column, ColumnType
 from perennial.profile import arrow_type
+from perennial.profile.arrays import from_texts, nulls_of, one_text, scalar_of
 
 __all__ = ["FALSE_VALUES", "TRUE_VALUES", "parse_text", "wanted"]
 
@@ -68,7 +69,7 @@ def _numbers(values: Any) -> tuple[Any, Flags | None]:
         found = _cast_each(_only(trimmed, pc.match_substring_regex(trimmed, _NUMBER)), pa.float64(), float)
     finite = pc.is_finite(found)
     if pc.all(finite, min_count=0).as_py() is False:
-        found = pc.if_else(finite, found, pa.scalar(None, pa.float64()))
+        found = pc.if_else(finite, found, scalar_of(None, pa.float64()))
     return found, _lost(values, found)
 
 
@@ -93,8 +94,8 @@ def _times(values: Any) -> tuple[Any, Flags | None]:
 
 def _booleans(values: Any) -> tuple[Any, Flags | None]:
     trimmed = pc.ascii_trim(values, _SPACES)
-    place = pc.index_in(trimmed, value_set=pa.array(TRUE_VALUES + FALSE_VALUES))
-    found = pc.less(place, len(TRUE_VALUES))
+    place = pc.index_in(trimmed, value_set=from_texts(TRUE_VALUES + FALSE_VALUES))
+    found = pc.less(place, scalar_of(len(TRUE_VALUES), pa.int32()))
     return found, _lost(values, found)
 
 
@@ -118,14 +119,14 @@ _PARSERS: dict[ColumnType, Callable[[Any], tuple[Any, Flags | None]]] = {
 
 
 def _only(values: Any, keep: Any) -> Any:
-    return pc.if_else(keep, values, pa.scalar(None, pa.string()))
+    return pc.if_else(keep, values, scalar_of(None, pa.string()))
 
 
 def _lost(before: Any, after: Any) -> Flags | None:
     """Cells that held something and now hold nothing."""
     if after.null_count == before.null_count:
         return None
-    return np.asarray(pc.and_not(after.is_null(), before.is_null()).to_numpy(zero_copy_only=False))
+    return nulls_of(after) & ~nulls_of(before)
 
 
 def _cast_without(values: Any, kind: Any) -> Any:
@@ -139,10 +140,10 @@ def _cast_without(values: Any, kind: Any) -> Any:
             return pc.cast(values, kind)
         except pa.ArrowInvalid as error:
             failed = _FAILED_CELL.search(str(error))
-            wrong = pc.equal(values, failed[1]) if failed else None
+            wrong = pc.equal(values, one_text(failed[1])) if failed else None
             if wrong is None or not pc.any(wrong, min_count=0).as_py():
                 return None
-            values = pc.if_else(wrong, pa.scalar(None, pa.string()), values)
+            values = pc.if_else(wrong, scalar_of(None, pa.string()), values)
     return None
 
 
@@ -182,4 +183,4 @@ def _decode(values: Any) -> tuple[Any, Flags | None]:
             except UnicodeDecodeError:
                 texts.append(None)
                 bad[i] = True
-        return pa.array(texts, pa.string()), bad
+        return from_texts(texts), bad

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from perennial.contract import Column, Contract
 from perennial.profile import arrow_type
-from perennial.profile.builders import Extremes
+from perennial.profile.arrays import flags_of, from_flags, from_texts, nulls_of, numbers_of, present_numbers, scalar_of
+from perennial.profile.builders import Seen
 from perennial.profile.columns import FIRST_TIME, LAST_TIME
 from perennial.profile.hashing import hash_column
 from perennial.validation.blocks import Block, FileRejected
@@ -36,8 +37,8 @@ class CheckedBlock:
     good: Any
     flagged: list[tuple[Flags, str]]
     null_counts: dict[str, int]
-    #: Of the good rows: least and greatest value of columns (only where all rows are good), and hashes of the ids.
-    extremes: dict[str, Extremes]
+    #: Of the good rows: what was seen of columns (only where all rows are good), and hashes of the ids.
+    seen: dict[str, Seen]
     ids: NDArray[np.uint64]
 
 
@@ -68,27 +69,27 @@ class RowChecker:
         batch, flagged = block.batch, [(flags, reason) for _, flags, reason in block.failures]
         unparsed = {name: flags for name, flags, _ in block.failures}
         nulls = {}
-        extremes: dict[str, Extremes] = {}
+        seen: dict[str, Seen] = {}
         for name, check in self._columns.items():
             values = batch.column(name)
             nulls[name] = values.null_count - int(np.count_nonzero(unparsed.get(name, False)))
             flagged += check.find(values, unparsed.get(name))
-            if check.extremes is not None:
-                extremes[name] = check.extremes
+            if check.seen is not None:
+                seen[name] = check.seen
         for row_check in self._expressions:
             try:
                 result = evaluate(row_check.expression, batch)
             except ValueError as error:
                 raise FileRejected("check", f"check {row_check.name}: {error}") from error
             if pc.all(result, min_count=0).as_py() is False:
-                flags = pc.invert(result).fill_null(False).to_numpy(zero_copy_only=False)
+                flags = flags_of(pc.invert(result))
                 flagged.append((flags, f"row must keep {row_check.name}: {row_check.expression}"))
         ids = hash_column(batch.column(self._contract.record_id))
         flagged += self._repeated(batch, flagged, ids)
         if not flagged:
-            return CheckedBlock(batch, [], nulls, extremes, ids)
+            return CheckedBlock(batch, [], nulls, seen, ids)
         keep = ~np.logical_or.reduce([flags for flags, _ in flagged])
-        return CheckedBlock(batch.filter(pa.array(keep)), flagged, nulls, {}, ids[keep])
+        return CheckedBlock(batch.filter(from_flags(keep)), flagged, nulls, {}, ids[keep])
 
     @property
     def record_ids(self) -> IdIndex | None:
@@ -130,14 +131,14 @@ class _ColumnCheck:
         self._is_text = column.type in ("category", "text")
         self._last_dictionary: Any = None
         self._last_wrong: list[tuple[Any, str]] = []
-        self.extremes: Extremes | None = None
+        self.seen: Seen | None = None
 
     def find(self, values: Any, unparsed: Flags | None) -> list[tuple[Flags, str]]:
-        """Flags and reason of each rule that some row breaks; leaves `extremes` of a numeric column behind."""
+        """Flags and reason of each rule that some row breaks; leaves what was `seen` of a number or time behind."""
         found = []
-        self.extremes = None
+        self.seen = None
         if not self._accepts_null and values.null_count:
-            null = values.is_null().to_numpy(zero_copy_only=False)
+            null = nulls_of(values)
             null = null if unparsed is None else null & ~unparsed
             if null.any():
                 found.append((null, f"{self._name} must not be empty"))
@@ -146,31 +147,28 @@ class _ColumnCheck:
         if self._is_text:
             found += self._wrong_text(values)
         elif self._allowed is not None:
-            found += self._flag(pc.invert(pc.is_in(values, value_set=self._allowed)), values, self._allowed_reason)
+            found += self._flag(~flags_of(pc.is_in(values, value_set=self._allowed)), values, self._allowed_reason)
         return found
 
     def _out_of_range(self, values: Any) -> list[tuple[Flags, str]]:
-        low, high = _least_and_greatest(values)
-        if low is None or high is None:
+        x = present_numbers(values)
+        if not len(x):
             return []
+        low, high = x.min().item(), x.max().item()
         found: list[tuple[Flags, str]] = []
         if not (math.isfinite(low) and math.isfinite(high)):
-            found += self._flag(pc.invert(pc.is_finite(values)), values, f"{self._name} must be {wanted('number')}")
+            found += self._flag(~np.isfinite(numbers_of(values)), values, f"{self._name} must be {wanted('number')}")
             low, high = -math.inf, math.inf
-        elif self._column.is_numeric:
-            self.extremes = (low, high)
+        else:
+            self.seen = Seen(x, low, high)
         if self._column.type == "timestamp" and (low < FIRST_TIME or high > LAST_TIME):
-            at = values.cast(pa.int64())
-            beyond = pc.or_(pc.less(at, FIRST_TIME), pc.greater(at, LAST_TIME))
+            at = numbers_of(values)
+            beyond = (at < FIRST_TIME) | (at > LAST_TIME)
             found += self._flag(beyond, values, f"{self._name} must be a time of the years 1 to 9999")
         if self._low is not None and low < self._low:
-            found += self._flag(
-                _compare(pc.less, values, self._low), values, self._reason("at least", self._column.min)
-            )
+            found += self._flag(numbers_of(values) < self._low, values, self._reason("at least", self._column.min))
         if self._high is not None and high > self._high:
-            found += self._flag(
-                _compare(pc.greater, values, self._high), values, self._reason("at most", self._column.max)
-            )
+            found += self._flag(numbers_of(values) > self._high, values, self._reason("at most", self._column.max))
         return found
 
     def _reason(self, relation: str, bound: float | int | str | None) -> str:
@@ -187,10 +185,10 @@ class _ColumnCheck:
             self._last_dictionary, self._last_wrong = texts if coded else None, wrong
         found: list[tuple[Flags, str]] = []
         for which, reason in wrong:
-            flags = which.fill_null(False).to_numpy(zero_copy_only=False)
+            flags = flags_of(which)
             if coded:
-                index = values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
-                flags = np.append(flags, False)[index]
+                null = nulls_of(values.indices)
+                flags = flags[np.where(null, 0, numbers_of(values.indices))] & ~null
             if flags.any():
                 found.append((flags, reason))
         return found
@@ -199,7 +197,7 @@ class _ColumnCheck:
         if not len(texts):
             return
         yield (
-            pc.greater(pc.binary_length(texts), self._limits.max_field_bytes),
+            pc.greater(pc.binary_length(texts), scalar_of(self._limits.max_field_bytes, pa.int32())),
             f"{self._name} must have at most {self._limits.max_field_bytes} bytes",
         )
         if self._allowed is not None:
@@ -209,48 +207,24 @@ class _ColumnCheck:
             reason = f"{self._name} must match {self._column.pattern}"
             yield pc.invert(pc.match_substring_regex(texts, whole)), reason
 
-    def _flag(self, wrong: Any, values: Any, reason: str) -> list[tuple[Flags, str]]:
-        flags = wrong.fill_null(False).to_numpy(zero_copy_only=False)
+    def _flag(self, flags: Flags, values: Any, reason: str) -> list[tuple[Flags, str]]:
         if values.null_count:
-            flags = flags & values.is_valid().to_numpy(zero_copy_only=False)
+            flags = flags & ~nulls_of(values)
         return [(flags, reason)] if flags.any() else []
-
-
-def _least_and_greatest(values: Any) -> tuple[float | int | None, float | int | None]:
-    """Of numbers, or of microseconds; not finite (or nan) if any value isn't; None if all are null."""
-    if pa.types.is_timestamp(values.type):
-        values = values.cast(pa.int64())
-    if not values.null_count:
-        if not len(values):
-            return None, None
-        x = values.to_numpy(zero_copy_only=False)
-        return x.min().item(), x.max().item()
-    found = pc.min_max(values)
-    low, high = found["min"].as_py(), found["max"].as_py()
-    # Arrow's min_max skips nan; one sum tells of it (and of infinities, and of numbers too large to add).
-    if low is not None and pa.types.is_floating(values.type) and not math.isfinite(pc.sum(values).as_py()):
-        finite = pc.all(pc.is_finite(values), min_count=0).as_py()
-        return (low, high) if finite else (math.nan, math.nan)
-    return low, high
-
-
-def _compare(relation: Any, values: Any, bound: float | int) -> Any:
-    if pa.types.is_timestamp(values.type):
-        values = values.cast(pa.int64())
-    return relation(values, pa.scalar(bound))
 
 
 def _bound(column: Column, bound: float | int | str | None) -> float | int | None:
     """A number, or microseconds since 1970."""
     if bound is None or not isinstance(bound, str):
         return bound
-    parsed, bad = parse_text(pa.array([bound]), column)
+    parsed, bad = parse_text(from_texts([bound]), column)
     if bad is not None:
         raise ValueError(f"min and max of a timestamp must be ISO 8601. Got {bound!r} instead")
-    return int(parsed.cast(pa.int64())[0].as_py())
+    return int(numbers_of(parsed)[0])
 
 
 def _allowed(column: Column) -> Any:
-    kind = pa.string() if column.type in ("category", "text") else arrow_type(column)
-    values = [str(v) if kind == pa.string() else v for v in column.allowed or ()]
-    return pa.array(values, kind)
+    values = column.allowed or ()
+    if column.type in ("category", "text"):
+        return from_texts([str(v) for v in values])
+    return pa.array(values, arrow_type(column))

@@ -180,7 +180,7 @@ class _Run:
             self._quarantine(block, checked, first, bad)
         good(checked.good)
         if self._profile is not None:
-            self._profile.add(checked.good, extremes=checked.extremes, ids=checked.ids)
+            self._profile.add(checked.good, seen=checked.seen, ids=checked.ids)
         limit = self._contract.quality.max_rows
         if limit is not None and self._landed - self._blank > limit:
             raise FileRejected("too_many_rows", f"a file must have at most {limit} rows. Got more instead")
