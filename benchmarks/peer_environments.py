@@ -1,8 +1,8 @@
 """
-The environments in which peers run: one each, with exact versions, built when first asked for under .build/peers.
+The environments in which peers run: one each, at an exact version, built when first asked for under .build/peers.
 
-A peer's packages would move ours (evidently and NannyML want an older pandas, whylogs an older numpy), so none of them
-is ever installed beside Perennial. What runs in there is a file of its own, a *runner*, that prints one JSON line.
+A peer's packages would move ours to other versions, so none of them is ever installed beside Perennial. What runs in
+there is a file of its own, a *runner*, that prints one JSON line.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Environment:
 
 ENVIRONMENTS: dict[str, Environment] = {
     "nannyml": Environment(("nannyml==0.13.1", "statsmodels", "pyarrow")),
-    "frouros": Environment(("frouros==0.9.0", "pandas<3", "pyarrow")),
+    "frouros": Environment(("frouros==0.9.0", "pandas", "pyarrow")),
     "evidently": Environment(("evidently==0.7.23", "pandas<3", "pyarrow")),
     "whylogs": Environment(("whylogs==1.6.4", "numpy<2", "pandas<3", "pyarrow", "ipython", "scipy")),
-    "great_expectations": Environment(("great_expectations==1.24.1", "pandas<3", "pyarrow")),
+    "great_expectations": Environment(("great_expectations==1.24.1", "pandas", "pyarrow")),
 }
 
 
