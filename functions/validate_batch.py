@@ -10,8 +10,8 @@ AWS actions
 - landing bucket `batches/*`: s3:GetObject, s3:GetObjectVersion; on the bucket: s3:ListBucket, s3:ListBucketVersions
   (so that a missing object
   is 404 and not 403)
-- lake bucket: s3:PutObject on `curated/batches/*`, `quarantine/*`, `profiles/batches/*`; s3:GetObject on the loop's
-  file asset
+- lake bucket: s3:PutObject on `curated/batches/*`, `quarantine/*`, `profiles/batches/*`, `ids/*`; s3:GetObject on
+  `ids/*` and the loop's file asset; on the bucket: s3:ListBucket
 - catalog table: dynamodb:GetItem, PutItem, UpdateItem, Query
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey
@@ -26,6 +26,7 @@ from functions import _shell
 from functions._shell import Shell
 from perennial import keys
 from perennial.aws.batches import Batches, BatchMaker, BatchRecords
+from perennial.aws.id_log import IdLog
 from perennial.aws.landing import Landings
 from perennial.aws.reception import Reception
 
@@ -50,9 +51,10 @@ def run(event: Any, shell: Shell[Settings]) -> dict[str, Any]:
 def _reception(shell: Shell[Settings]) -> Reception:
     settings, loop = shell.settings, shell.loop
     records = BatchRecords(shell.catalog, settings.loop_name, loop.digest, shell.metrics, shell.announce_once)
+    id_log = IdLog(shell.catalog, shell.lake, settings.loop_name)
     return Reception(
         landings=Landings(shell.bucket(settings.landing_bucket), shell.catalog, settings.loop_name, "batch"),
-        kind=Batches(records, BatchMaker(shell.lake, loop.contract)),
+        kind=Batches(records, BatchMaker(shell.lake, loop.contract, id_log)),
         contract=loop.contract,
         logger=shell.logger,
         prefix=keys.BATCHES_PREFIX,

@@ -112,7 +112,8 @@ class DataStack(cdk.Stack):
         base = self.foundation
         validate = self._function("ValidateBatch", validate_batch, landing_bucket=True, timeout=300, disk_mb=5120)
         validate.may_read(base.landing, f"{keys.BATCHES_PREFIX}*", versions=True)
-        validate.may_write(base.lake, "curated/batches/*", "quarantine/*", "profiles/batches/*")
+        validate.may_read(base.lake, "ids/*")
+        validate.may_write(base.lake, "curated/batches/*", "quarantine/*", "profiles/batches/*", "ids/*")
         validate.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
         validate.may_announce()
 

@@ -202,6 +202,9 @@ class Quality(_Frozen):
     expected_every_seconds: Annotated[
         DurationSeconds | None, Field(validation_alias=AliasChoices("expected_every_seconds", "expected_every"))
     ] = None
+    unique_within_seconds: Annotated[
+        DurationSeconds | None, Field(validation_alias=AliasChoices("unique_within_seconds", "unique_within"))
+    ] = None
     min_rows: NonNegativeInt = 1
     max_rows: PositiveInt | None = None
     on_schema_change: SchemaChangePolicy = "reject"
@@ -269,9 +272,19 @@ class Contract(_Frozen):
                     raise ValueError(f"{role} must name columns of the contract ({known}). Got {name!r} instead")
         if self.columns[self.event_time].type != "timestamp":
             raise ValueError(f"event_time must be a timestamp. Got {self.columns[self.event_time].type} instead")
+        self._ids_can_be_told_apart()
         if self.columns[self.record_id].type not in ("text", "category", "integer"):
             raise ValueError(f"record_id must be text or integer. Got {self.columns[self.record_id].type} instead")
         return self
+
+    def _ids_can_be_told_apart(self) -> None:
+        """Uniqueness across batches needs ids that are unique in a file, and a time for every row."""
+        if self.quality.unique_within_seconds is None:
+            return
+        if not self.columns[self.record_id].unique:
+            raise ValueError(f"unique_within needs {self.record_id} to be unique in a file: set unique = true")
+        if self.columns[self.event_time].accepts_null or self.columns[self.record_id].accepts_null:
+            raise ValueError(f"unique_within needs {self.record_id} and {self.event_time} in every row, never empty")
 
     @property
     def features(self) -> tuple[str, ...]:

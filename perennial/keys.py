@@ -28,6 +28,14 @@ __all__ = [
     "endpoint_name",
     "evaluation_prefix",
     "evidence_item",
+    "id_log_item",
+    "id_log_partition",
+    "id_receipt_item",
+    "id_span_item",
+    "id_standing_item",
+    "id_time_item",
+    "id_times_partition",
+    "ids_key",
     "labels_item",
     "labels_partition",
     "landing_item",
@@ -125,6 +133,11 @@ def profile_key(batch_id: str) -> str:
     return f"profiles/batches/{batch_id}.profile"
 
 
+def ids_key(batch_id: str, digest: str) -> str:
+    """Ids of the rows of one batch that its file alone would have accepted; the digest is of these bytes."""
+    return f"ids/{batch_id}/{digest}.ids"
+
+
 def reference_key(model_version: str) -> str:
     """The merged profile and calibration of a model's own training batches."""
     return f"profiles/references/{model_version}.json"
@@ -191,6 +204,41 @@ def timeline_partition(loop: str) -> str:
 def timeline_item(loop: str, last_event_at: datetime, batch_id: str) -> TableKey:
     """One accepted batch's place in time, with what a window needs of it."""
     return _item(timeline_partition(loop), f"{sortable(last_event_at)}#{batch_id}")
+
+
+def id_log_partition(loop: str) -> str:
+    """Batches in the order in which their record ids were entered; sort keys are zero-padded positions."""
+    return f"{loop}#id-log"
+
+
+def id_log_item(loop: str, position: int) -> TableKey:
+    """Claims one position of the id log by a conditional write; says where the batch's ids are."""
+    return _item(id_log_partition(loop), f"{position:012d}")
+
+
+def id_receipt_item(loop: str, batch_id: str, digest: str) -> TableKey:
+    """A batch's entry in the id log, by the batch and the digest of its ids: written together with the position."""
+    return _item(f"{loop}#id-receipts", f"{batch_id}#{digest}")
+
+
+def id_times_partition(loop: str) -> str:
+    """The id log's entries in the order of their newest event, so that batches near a time are read without a scan."""
+    return f"{loop}#id-times"
+
+
+def id_time_item(loop: str, last_event_at: datetime, position: int) -> TableKey:
+    """One entry's place in time."""
+    return _item(id_times_partition(loop), f"{sortable(last_event_at)}#{position:012d}")
+
+
+def id_standing_item(loop: str, position: int) -> TableKey:
+    """What a batch becomes by the batches before it in the id log, and which of them it was held against."""
+    return _item(f"{loop}#id-standings", f"{position:012d}")
+
+
+def id_span_item(loop: str) -> TableKey:
+    """The longest time that any batch of the id log spans."""
+    return _item(f"{loop}#state", "id-span")
 
 
 def landing_item(loop: str, bucket: str, key: str, version_id: str) -> TableKey:

@@ -5,46 +5,55 @@ Batches: made of a landed file, put on record, announced. A function makes them,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 from perennial import keys
 from perennial.aws.catalog import Catalog, Item
+from perennial.aws.id_log import IdLog
 from perennial.aws.lake import Lake
 from perennial.aws.landing import Landed
 from perennial.aws.metrics import Metrics
 from perennial.contract import Contract
 from perennial.events import BatchAccepted, BatchRejected, Event
 from perennial.keys import TableKey
-from perennial.validation import Outcome, validate_file
+from perennial.validation import Limits, Outcome, RecentIds, validate_file
 
 __all__ = ["BatchMaker", "BatchRecords", "Batches"]
 
 
 @dataclass(frozen=True)
 class BatchMaker:
-    """Turns a file into a batch's outputs in the lake: wherever it runs, equal files give equal outputs."""
+    """
+    Turns a file into a batch's outputs in the lake: wherever it runs, equal files give equal outputs.
+
+    Parameters
+    ----------
+    id_log
+        Where the contract's `unique_within` is kept; it alone makes a batch depend on those before it.
+    """
 
     lake: Lake
     contract: Contract
+    id_log: IdLog
     workers: int = 1
+    limits: Limits = field(default_factory=Limits)
 
     def make(self, landed: Landed, path: Path, batch_id: str) -> Item:
-        """Validate, write every output, give what the catalog shall say; nothing in it depends on when it came."""
+        """
+        Validate, write every output, give what the catalog shall say; nothing in it depends on when it came.
+
+        Raises
+        ------
+        BatchUndecided
+            An earlier batch has some of its ids, and what becomes of it isn't known yet.
+        """
         curated, refused = path.with_name("curated"), path.with_name("refused")
-        outcome = validate_file(
-            path,
-            contract=self.contract,
-            key=landed.key,
-            size_bytes=landed.size_bytes,
-            curated=curated,
-            quarantine=refused,
-            now=landed.landed_at,
-            digest=False,
-            workers=self.workers,
-        )
+        outcome = self._validate(landed, path, now=landed.landed_at)
+        if outcome.accepted and outcome.rows_accepted and self.contract.quality.unique_within_seconds is not None:
+            outcome = self._among_others(landed, path, batch_id, outcome)
         if outcome.accepted and outcome.profile is not None:
             self.lake.put_file(keys.curated_key(batch_id), curated)
             self.lake.put(keys.profile_key(batch_id), outcome.profile.to_bytes())
@@ -53,6 +62,48 @@ class BatchMaker:
         if outcome.rows_quarantined:
             self.lake.put_file(keys.quarantine_key(batch_id), refused)
         return _described(batch_id, outcome)
+
+    def _validate(
+        self, landed: Landed, path: Path, *, now: datetime | None, recent_ids: RecentIds | None = None
+    ) -> Outcome:
+        return validate_file(
+            path,
+            contract=self.contract,
+            key=landed.key,
+            size_bytes=landed.size_bytes,
+            curated=path.with_name("curated"),
+            quarantine=path.with_name("refused"),
+            limits=self.limits,
+            recent_ids=recent_ids,
+            now=now,
+            digest=False,
+            workers=self.workers,
+        )
+
+    def _among_others(self, landed: Landed, path: Path, batch_id: str, alone: Outcome) -> Outcome:
+        """The outcome beside the batches before it; a second pass only where it has some of their ids."""
+        ids, quality = alone.record_ids, self.contract.quality
+        entry = self.id_log.enter(
+            batch_id,
+            ids,
+            path.with_name("ids"),
+            first_event_at=alone.first_event_at,
+            last_event_at=alone.last_event_at,
+            rows=alone.rows_landed - alone.rows_blank,
+            refused=alone.rows_quarantined,
+            max_invalid_rate=quality.max_invalid_rate,
+            within_seconds=quality.unique_within_seconds,
+        )
+        standing, repeated = self.id_log.repeated(entry, ids)
+        if not len(repeated):
+            return alone
+        # Its age was judged by all its rows, before those that came earlier were taken out.
+        outcome = self._validate(landed, path, now=None, recent_ids=repeated)
+        found = ("accepted" if outcome.accepted else "rejected", outcome.rows_accepted)
+        wanted = (standing.verdict, alone.rows_accepted - standing.repeated if outcome.accepted else 0)
+        if found != wanted:
+            raise RuntimeError(f"a batch must become what the id log says: {wanted}. Got {found} instead.")
+        return outcome
 
 
 @dataclass(frozen=True)

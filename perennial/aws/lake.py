@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -99,6 +100,14 @@ class Lake:
             return bytes(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
         except ClientError as error:
             raise self._gone(error, key) from error
+
+    def blocks(self, key: str) -> Iterator[bytes]:
+        """An object's bytes, some at a time; ObjectGone where there is none."""
+        try:
+            body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+        except ClientError as error:
+            raise self._gone(error, key) from error
+        yield from body.iter_chunks(_CHUNK_BYTES)
 
     def get_json(self, key: str) -> Any:
         """A JSON object's value."""

@@ -94,6 +94,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "max_invalid_rate": "With a larger share of bad rows the whole file is quarantined.",
         "max_age": "A file whose newest event is older is quarantined.",
         "expected_every": "Silence for longer is a data outage.",
+        "unique_within": "A record id comes once among batches whose events are that near. Off: once in its file.",
         "min_rows": "A file with fewer rows is quarantined.",
         "max_rows": "A file with more rows is quarantined.",
         "on_schema_change": "A new column: refuse the file, leave the column out, or do that and propose a contract.",

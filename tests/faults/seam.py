@@ -133,7 +133,9 @@ def _look(world: World) -> str:
     for page in world.clients.s3.get_paginator("list_object_versions").paginate(Bucket=LANDING):
         for one in page.get("Versions", []):
             place = keys.landing_item("demo", LANDING, one["Key"], one["VersionId"])["sk"]
-            text = text.replace(one["VersionId"], "VERSION").replace(place, "LANDING")
+            text = text.replace(one["VersionId"], "VERSION").replace(place, f"LANDING of {one['Key']}")
+    # Landings are in the order of their places; now in the order of their keys.
+    text = json.dumps(json.loads(text), sort_keys=True, indent=1)
     # S3 takes its times from the real clock; everything else has its own.
     today = datetime.now(UTC).strftime("%Y-%m-")
     return re.sub(today + r"[0-9]{2}T[0-9:.]+(Z|[+]00:00)", "TIME", text)
