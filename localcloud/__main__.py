@@ -12,7 +12,7 @@ from pathlib import Path
 
 from localcloud import identity
 from localcloud.extension import MissingExtensionPoint
-from localcloud.runtime import PortInUse, StateInUse, serve
+from localcloud.runtime import SAVE_SECONDS, PortInUse, StateInUse, serve
 from localcloud.scales import Scales
 
 
@@ -23,7 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threading.Thread(target=_stop_with_starter, name="starter", daemon=True).start()
     try:
         scales = Scales(waits=options.waits, alarms=options.alarms, schedules=options.schedules)
-        serve(port=options.port, state_dir=options.state_dir.resolve(), scales=scales, announce=_announce)
+        serve(
+            port=options.port,
+            state_dir=options.state_dir.resolve(),
+            scales=scales,
+            announce=_announce,
+            save_seconds=options.save_seconds or None,
+        )
     except PortInUse as error:
         return _refuse(f"{error}: stop what listens there, or choose another with --port")
     except (StateInUse, MissingExtensionPoint, ValueError) as error:
@@ -37,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--port", type=int, default=4566, help="0 takes a free one (default 4566)")
     command.add_argument("--state-dir", type=Path, default=Path(".localcloud"), help="what outlives a stop")
     command.add_argument("--with-starter", action="store_true", help="stop when standard input closes")
+    command.add_argument(
+        "--save-seconds",
+        type=float,
+        default=SAVE_SECONDS,
+        metavar="N",
+        help=f"save every N seconds while it is busy; 0 saves at a stop only (default {SAVE_SECONDS:g})",
+    )
     for name, what in (
         ("waits", "Step Functions waits, retries and polls"),
         ("alarms", "CloudWatch alarm periods"),

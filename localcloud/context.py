@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,8 @@ class Context:
         Where everything that outlives the server is kept; a plug-in keeps its files in `directory(name)`.
     endpoint_url
         The address that children get as AWS_ENDPOINT_URL.
+    changed
+        Call it when something worth keeping changed other than by a request: a snapshot follows.
     log
         Writes to `state_dir`/localcloud.log; use `log.getChild(name)`.
     children
@@ -137,6 +140,8 @@ class Context:
         self.children = Children(log)
         self._savers: dict[str, Callable[[], Any]] = {}
         self._loaders: dict[str, Callable[[Any], None]] = {}
+        self._last_words: dict[str, bytes] = {}
+        self.changed: Callable[[], None] = lambda: None
         self._starters: list[Callable[[], None]] = []
         self._stoppers: list[Callable[[], None]] = []
         self._stopping = threading.Event()
@@ -314,7 +319,7 @@ class Context:
         return path
 
     def on_save(self, name: str, save: Callable[[], Any]) -> None:
-        """At an orderly stop, keep what `save` gives: anything that json can write."""
+        """Now and then, and at an orderly stop, keep what `save` gives: anything that json can write."""
         self._savers[name] = save
 
     def on_load(self, name: str, load: Callable[[Any], None]) -> None:
@@ -343,17 +348,18 @@ class Context:
         for work in self._starters:
             self._guard(work, "start")
 
-    def save(self) -> None:
-        """Keep every plug-in's state, each file written whole or not at all."""
-        for name, save in self._savers.items():
-            self._guard(lambda name=name, save=save: self._write(name, save()), f"save {name}")  # type: ignore[misc]
+    def kept(self) -> dict[str, Callable[[], bytes | None]]:
+        """What plug-ins want to be kept: files below `state_dir`, and what gives their content."""
+        return {f"plugins/{name}.json": partial(self._content, name) for name in self._savers}
 
     def stop(self) -> None:
         """The server goes down: stop what plug-ins run, keep their state, end their children."""
         self._stopping.set()
         for work in reversed(self._stoppers):
             self._guard(work, "stop")
-        self.save()
+        # What is kept is what was true before the children ended.
+        for name in self._savers:
+            self._guard(partial(self._note, name), f"save {name}")
         self.children.stop_all()
 
     def _guard(self, work: Callable[[], Any], name: str) -> None:
@@ -366,9 +372,12 @@ class Context:
     def _state_path(self, name: str) -> Path:
         return self.state_dir / "plugins" / f"{name}.json"
 
-    def _write(self, name: str, value: Any) -> None:
-        path = self._state_path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(value, default=str))
-        partial.replace(path)
+    def _content(self, name: str) -> bytes | None:
+        return self._last_words.get(name) or self._dumped(name)
+
+    def _note(self, name: str) -> None:
+        self._last_words[name] = self._dumped(name)
+
+    def _dumped(self, name: str) -> bytes:
+        with self.scope():
+            return json.dumps(self._savers[name](), default=str).encode()

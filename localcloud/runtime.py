@@ -20,10 +20,12 @@ from typing import Any
 from localcloud import identity
 from localcloud.context import Context
 from localcloud.scales import Scales
+from localcloud.snapshots import Snapshots, changes_something, recover
 
 HEALTH_PATH = "/_localcloud/health"
 LOOPBACK = "127.0.0.1"
 ADDRESS_FILE = "address"
+SAVE_SECONDS = 15.0
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -38,9 +40,19 @@ class StateInUse(Exception):
     """Another local cloud keeps its state in the same directory."""
 
 
-def serve(*, port: int, state_dir: Path, scales: Scales, announce: Callable[[str], None]) -> None:
+def serve(
+    *,
+    port: int,
+    state_dir: Path,
+    scales: Scales,
+    announce: Callable[[str], None],
+    save_seconds: float | None = SAVE_SECONDS,
+) -> None:
     """
     Serve on 127.0.0.1 until SIGTERM or SIGINT; then save state and end the children.
+
+    State is also saved when it has been quiet for a second after a change, and every `save_seconds` while it isn't;
+    None saves at the end only.
 
     Raises
     ------
@@ -49,6 +61,7 @@ def serve(*, port: int, state_dir: Path, scales: Scales, announce: Callable[[str
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     with _locked(state_dir), _listening(port) as listener:
+        recover(state_dir)
         port = listener.getsockname()[1]
         endpoint_url = f"http://{LOOPBACK}:{port}"
         log = _log_to(state_dir / "localcloud.log")
@@ -61,16 +74,17 @@ def serve(*, port: int, state_dir: Path, scales: Scales, announce: Callable[[str
             endpoint_url=endpoint_url,
             log=log,
         )
-        from localcloud import plugins
+        from localcloud import persistence, plugins
 
         plugins.install(context)
+        snapshots = persistence.install(context, seconds=save_seconds)
 
         def ready() -> None:
             (state_dir / ADDRESS_FILE).write_text(endpoint_url)
             announce(endpoint_url)
 
         try:
-            asyncio.run(_run(context, listener, ready))
+            asyncio.run(_run(context, Front(context, snapshots), listener, ready))
         finally:
             (state_dir / ADDRESS_FILE).unlink(missing_ok=True)
 
@@ -116,7 +130,7 @@ def _keep_bytecode() -> None:
         sys.dont_write_bytecode = False
 
 
-async def _run(context: Context, listener: socket.socket, ready: Callable[[], None]) -> None:
+async def _run(context: Context, front: Front, listener: socket.socket, ready: Callable[[], None]) -> None:
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
 
@@ -131,7 +145,6 @@ async def _run(context: Context, listener: socket.socket, ready: Callable[[], No
     config.graceful_timeout = 0.5
     config.backlog = 1024
     config.errorlog = context.log
-    front = Front(context)
 
     async def stopped() -> None:
         threading.Thread(target=_start, args=(context, front, ready), daemon=True).start()
@@ -153,11 +166,12 @@ def _start(context: Context, front: Front, ready: Callable[[], None]) -> None:
 class Front:
     """ministack's ASGI application, behind our health path and with our plug-ins' state loaded after its own."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, snapshots: Snapshots) -> None:
         from ministack.app import app
 
         self._app = app
         self._context = context
+        self._snapshots = snapshots
         self.status = "starting"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -165,6 +179,11 @@ class Front:
             await self._answer_health(send)
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, self._loading(send))
+        elif scope["type"] == "http" and _changes_something(scope):
+            # Before: what is under way when a snapshot begins makes another one due. After: that one holds it.
+            self._snapshots.changed()
+            await self._app(scope, receive, send)
+            self._snapshots.changed()
         else:
             await self._app(scope, receive, send)
 
@@ -182,12 +201,19 @@ class Front:
             {
                 "status": self.status,
                 "endpoint": self._context.endpoint_url,
+                "saved": self._snapshots.saved,
                 "scales": {"waits": scales.waits, "alarms": scales.alarms, "schedules": scales.schedules},
             }
         ).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200 if self.status == "ok" else 503, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _changes_something(scope: Scope) -> bool:
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    target = next((value.decode("latin-1") for name, value in headers if name == b"x-amz-target"), "")
+    return changes_something(scope["method"], scope["path"], target)
 
 
 @contextlib.contextmanager

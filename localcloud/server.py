@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from localcloud import identity
-from localcloud.runtime import ADDRESS_FILE, HEALTH_PATH
+from localcloud.runtime import ADDRESS_FILE, HEALTH_PATH, SAVE_SECONDS
 from localcloud.scales import Scales
 
 
@@ -36,6 +36,8 @@ class Server:
         How much faster than AWS time passes.
     start_seconds
         How long to wait for it to answer.
+    save_seconds
+        How often to save while it is busy; 0 saves at a stop only.
 
     Raises
     ------
@@ -50,12 +52,14 @@ class Server:
         state_dir: Path | None = None,
         scales: Scales | None = None,
         start_seconds: float = 60.0,
+        save_seconds: float = SAVE_SECONDS,
     ) -> None:
         self._port = port
         self._temporary = None if state_dir else tempfile.TemporaryDirectory(prefix="localcloud-")
         self.state_dir = Path(state_dir or self._temporary.name)  # type: ignore[union-attr]
         self._scales = scales or Scales()
         self._start_seconds = start_seconds
+        self._save_seconds = save_seconds
         self._process: subprocess.Popen[str] | None = None
         self.endpoint_url = ""
 
@@ -96,6 +100,18 @@ class Server:
                 pipe.close()
         self.endpoint_url = ""
 
+    def kill(self) -> None:
+        """End it as a power cut would, without a word; what it had saved by then is what the next start finds."""
+        if self._process is not None:
+            self._process.kill()
+            self.stop()
+
+    @property
+    def saved(self) -> bool:
+        """Whether a start after a kill would find everything."""
+        with urllib.request.urlopen(self.endpoint_url + HEALTH_PATH, timeout=10) as answer:
+            return bool(json.load(answer)["saved"])
+
     def environment(self) -> dict[str, str]:
         """Variables that point any AWS tool at it."""
         return identity.environment(self.endpoint_url)
@@ -126,6 +142,7 @@ class Server:
             *(sys.executable, "-m", "localcloud", "serve", "--with-starter", "--port", str(self._port)),
             *("--state-dir", str(self.state_dir), "--waits", repr(float(scales.waits))),
             *("--alarms", repr(float(scales.alarms)), "--schedules", repr(float(scales.schedules))),
+            *("--save-seconds", repr(float(self._save_seconds))),
         ]
 
     def _answers(self) -> bool:

@@ -99,7 +99,8 @@ class Run:
         with self._changed:
             event = sf._add_event(self.execution, kind, {key: dict(details)} if details else None)
             event["previousEventId"] = event["id"] - 1
-            return int(event["id"])
+        self.context.changed()
+        return int(event["id"])
 
 
 class Scope:

@@ -13,6 +13,7 @@ import boto3
 
 from infra.cdk_cli import CLI, NodeMissing, cdk_environment, install_cdk, node_home
 from localcloud.identity import ACCOUNT, REGION
+from localcloud.runtime import SAVE_SECONDS
 from localcloud.scales import Scales
 from localcloud.server import Server, ServerFailed
 from perennial.cli.deployment import Deployment, find_deployment
@@ -103,9 +104,11 @@ class LocalCloud:
 
 
 @contextmanager
-def local_cloud(root: Path, loop: str, *, port: int, state_dir: Path, scales: Scales) -> Iterator[LocalCloud]:
+def local_cloud(
+    root: Path, loop: str, *, port: int, state_dir: Path, scales: Scales, passing: bool = False
+) -> Iterator[LocalCloud]:
     """
-    A local cloud that is stopped at the end, its state saved.
+    A local cloud that is stopped at the end, its state saved; while it runs too, unless it is a `passing` one.
 
     Raises
     ------
@@ -114,7 +117,7 @@ def local_cloud(root: Path, loop: str, *, port: int, state_dir: Path, scales: Sc
     """
     if port:
         _free(port)
-    server = Server(port=port, state_dir=state_dir, scales=scales)
+    server = Server(port=port, state_dir=state_dir, scales=scales, save_seconds=0 if passing else SAVE_SECONDS)
     try:
         server.start()
     except ServerFailed as error:

@@ -1,4 +1,4 @@
-"""The local cloud stops and starts: everything is as it was, and answers."""
+"""The local cloud stops, or is killed, and starts: everything is as it was, and answers."""
 
 from __future__ import annotations
 
@@ -74,3 +74,32 @@ def test_the_loop_goes_on(journey: Journey, looks: Looks):
     landed = journey.land("batches", "after.csv", stream.week(70).batch_csv())
     landing = journey.await_landed([landed])[landed]
     assert landing["status"] == "accepted"
+
+
+@pytest.fixture(scope="module")
+def killed(journey: Journey, looks: Looks) -> Looks:
+    """A file lands, the server is killed as by a power cut and started again."""
+    from loops.bikeshare import stream
+
+    landed = journey.land("batches", "before-the-cut.csv", stream.week(71).batch_csv())
+    journey.await_landed([landed])
+    until(lambda: journey.cloud.server.saved, what="a snapshot of everything", seconds=CYCLE_SECONDS)
+    before = {**_look(journey), "landed": landed}
+    journey.cloud.server.kill()
+    journey.cloud.server.start()
+    until(lambda: journey.endpoint()["EndpointStatus"] == "InService", what="the endpoint", seconds=CYCLE_SECONDS)
+    return Looks(before, _look(journey))
+
+
+@pytest.mark.parametrize("what", ["catalog", "executions", "packages", "endpoint", "weights", "stacks"])
+def test_a_kill_keeps(killed: Looks, what: str):
+    assert killed.after[what] == killed.before[what]
+
+
+def test_what_landed_before_a_kill_is_there(journey: Journey, killed: Looks):
+    landings = killed.after["catalog"]["landings"].values()
+    found = [one for one in landings if (one["key"], one["version_id"]) == killed.before["landed"]]
+    assert [one["status"] for one in found] == ["accepted"]
+    batch = killed.after["catalog"]["batches"][found[0]["batch_id"]]
+    curated = journey.client("s3").get_object(Bucket=journey.deployment["LakeBucket"], Key=batch["curated_key"])
+    assert curated["ContentLength"] > 0
