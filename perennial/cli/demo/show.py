@@ -37,7 +37,7 @@ def show(loop: str, *, port: int, report: Path) -> bool:
     stream = load_stream(root / "loops" / loop)
     state = _fresh_state(root / ".perennial" / "demos")
     narrator = Narrator(out)
-    with local_cloud(root, loop, port=port, state_dir=state, scales=DEMO_SCALES) as cloud:
+    with local_cloud(root, loop, port=port, state_dir=state, scales=DEMO_SCALES, passing=True) as cloud:
         narrator.say(f"local cloud at {cloud.server.endpoint_url}; no AWS account, no Docker")
         _deploy(cloud, narrator)
         deployment = cloud.deployment()
@@ -58,7 +58,21 @@ def show(loop: str, *, port: int, report: Path) -> bool:
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_text(narrator.report(demo, _promises(demo)), encoding="utf-8")
     out.print(f"\nreport: {os.path.relpath(report)}")
-    return all(held for _, held, _ in rows) and len(demo.accidents) == ACCIDENTS
+    kept = all(held for _, held, _ in rows) and len(demo.accidents) == ACCIDENTS
+    _tidy(state, keep_logs=not kept)
+    return kept
+
+
+def _tidy(state: Path, *, keep_logs: bool) -> None:
+    """Remove what a demo leaves behind, which is more than a gigabyte; logs stay where somebody has to read them."""
+    if not keep_logs:
+        shutil.rmtree(state, ignore_errors=True)
+        return
+    for path in state.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.suffix != ".log":
+            path.unlink()
 
 
 def _fresh_state(folder: Path) -> Path:
