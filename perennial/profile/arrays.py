@@ -87,26 +87,26 @@ def nulls_of(values: Any) -> Flags:
     return ~_bits(values.buffers()[0], values.offset, len(values))
 
 
-def from_numbers(numbers: NDArray[Any]) -> Any:
+def from_numbers(numbers: NDArray[Any], null: Flags | None = None) -> Any:
     """
-    An Arrow array over the memory of a numpy array.
+    An Arrow array over the memory of a numpy array, null where it is said.
 
-    >>> from_numbers(np.array([3, 4])).to_pylist()
-    [3, 4]
+    >>> from_numbers(np.array([3, 4]), np.array([False, True])).to_pylist()
+    [3, None]
     """
     kind, held = _ARROW_KINDS[numbers.dtype], np.ascontiguousarray(numbers)
-    return pa.Array.from_buffers(kind, len(held), [None, pa.py_buffer(held)])
+    return pa.Array.from_buffers(kind, len(held), [_present(null), pa.py_buffer(held)])
 
 
-def from_flags(flags: Flags) -> Any:
+def from_flags(flags: Flags, null: Flags | None = None) -> Any:
     """
-    An Arrow array of booleans.
+    An Arrow array of booleans, null where it is said.
 
     >>> from_flags(np.array([True, False])).to_pylist()
     [True, False]
     """
     bits = np.packbits(flags, bitorder="little")
-    return pa.Array.from_buffers(pa.bool_(), len(flags), [None, pa.py_buffer(bits)])
+    return pa.Array.from_buffers(pa.bool_(), len(flags), [_present(null), pa.py_buffer(bits)])
 
 
 def from_texts(texts: Sequence[str | None]) -> Any:
@@ -119,8 +119,8 @@ def from_texts(texts: Sequence[str | None]) -> Any:
     encoded = [b"" if text is None else text.encode() for text in texts]
     ends = np.zeros(len(texts) + 1, np.int64)
     np.cumsum([len(text) for text in encoded], out=ends[1:])
-    present = np.packbits([text is not None for text in texts], bitorder="little") if None in texts else None
-    buffers = [None if present is None else pa.py_buffer(present), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    present = _present(np.array([text is None for text in texts], np.bool_))
+    buffers = [present, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(pa.large_string(), len(texts), buffers).cast(pa.string())
 
 
@@ -141,6 +141,10 @@ def scalar_of(value: bool | float | int | None, kind: Any) -> Any:
     if isinstance(value, bool):
         return from_flags(np.array([value]))[0].cast(kind)
     return from_numbers(np.array([value])).cast(kind)[0]
+
+
+def _present(null: Flags | None) -> Any:
+    return None if null is None or not null.any() else pa.py_buffer(np.packbits(~null, bitorder="little"))
 
 
 def _bits(buffer: Any, offset: int, count: int) -> Flags:

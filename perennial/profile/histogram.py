@@ -103,7 +103,11 @@ class Histogram:
         """One value for each bin: the exact one where every bin holds one value (`is_exact`), else the middle."""
         if self.is_exact:
             return self._to_unit(self._z(self.keys))
-        return (self.lower + self.upper) / 2
+        shift = FINEST_LEVEL - self.level
+        magnitude = np.abs(self.keys)
+        inner, outer = ((part << shift).view(np.float64) for part in (magnitude, magnitude + 1))
+        sign = np.where(self.keys > 0, 0.5, -0.5)
+        return self._to_unit((inner + outer) * sign)
 
     @property
     def is_exact(self) -> bool:

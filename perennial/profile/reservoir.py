@@ -25,6 +25,8 @@ Hashes = NDArray[np.uint64]
 
 SAMPLE_ROWS = 256
 _WAITING_ROWS = 1024
+#: A dictionary of this size can be copied row by row for some hundred rows.
+_SHORT_BYTES = 1 << 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,7 @@ class ReservoirBuilder:
             np.empty((0, 2), np.uint64), {n: np.empty(0) if numeric else [] for n, numeric in kept.items()}
         )
         # Rows that may enter wait here until they are many enough to be worth a look.
-        self._waiting: list[tuple[Hashes, Any]] = []
+        self._waiting: list[tuple[Hashes, list[Any]]] = []
 
     def add(self, table: Any, ids: Hashes | None) -> None:
         """Consider the rows of a record batch with hashes of their ids (0 where there is none)."""
@@ -81,7 +83,8 @@ class ReservoirBuilder:
             cut = np.partition(first[rows], SAMPLE_ROWS)[SAMPLE_ROWS]
             rows = rows[first[rows] <= cut]
         if len(rows):
-            self._waiting.append((first[rows], table.take(from_numbers(rows))))
+            taken = table.take(from_numbers(rows))
+            self._waiting.append((first[rows], [_plain_text(column) for column in taken.columns]))
         if not full or sum(len(f) for f, _ in self._waiting) > _WAITING_ROWS:
             self._settle()
 
@@ -94,20 +97,17 @@ class ReservoirBuilder:
         if not self._waiting:
             return
         first = np.concatenate([f for f, _ in self._waiting])
-        table = pa.Table.from_batches([t for _, t in self._waiting]).unify_dictionaries().combine_chunks()
+        columns = [pa.concat_arrays(parts) for parts in zip(*(c for _, c in self._waiting), strict=True)]
         self._waiting = []
-        columns = [_decoded(_one_chunk(column)) for column in table.columns]
         second = _combined(columns, len(first))
         order = np.lexsort((second, first))[:SAMPLE_ROWS]
         ranks = np.stack([first[order], second[order]], axis=1)
         chosen = from_numbers(order)
-        values = dict(zip(table.column_names, columns, strict=True))
-        kept = {n: _plain(values[n].take(chosen), numeric) for n, numeric in self._kept.items()}
+        kept = {
+            name: _plain(values.take(chosen), numeric)
+            for (name, numeric), values in zip(self._kept.items(), columns, strict=True)
+        }
         self._sample = self._sample.merge(Reservoir(ranks, kept))
-
-
-def _one_chunk(column: Any) -> Any:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _combined(columns: list[Any], rows: int) -> NDArray[np.uint64]:
@@ -118,10 +118,17 @@ def _combined(columns: list[Any], rows: int) -> NDArray[np.uint64]:
     return combined
 
 
-def _decoded(values: Any) -> Any:
-    if pa.types.is_dictionary(values.type) and len(values) < len(values.dictionary):
+def _plain_text(values: Any) -> Any:
+    """Categories as text; where one may be long, short before they are copied: it may be in every row."""
+    if not pa.types.is_dictionary(values.type):
+        return values
+    if values.dictionary.nbytes <= _SHORT_BYTES and values.type.value_type == pa.string():
         return values.dictionary_decode()
-    return values
+    used, place = np.unique(numbers_of(values.indices)[~nulls_of(values.indices)], return_inverse=True)
+    index = np.full(len(values), len(used))
+    index[~nulls_of(values.indices)] = place
+    texts = shortened(values.dictionary.take(from_numbers(used))).cast(pa.string())
+    return pa.concat_arrays([texts, pa.nulls(1, pa.string())]).take(from_numbers(index))
 
 
 def _plain(values: Any, numeric: bool) -> NDArray[np.float64] | list[str | None]:
@@ -129,10 +136,6 @@ def _plain(values: Any, numeric: bool) -> NDArray[np.float64] | list[str | None]
         numbers = np.where(nulls_of(values), np.nan, numbers_of(values))
         with np.errstate(over="ignore"):
             return numbers.astype(np.float32).astype(np.float64)
-    if pa.types.is_dictionary(values.type):
-        # Not cast before it is short: one long text may be in every row.
-        short = shortened(values.dictionary).cast(pa.string())
-        values = pa.DictionaryArray.from_arrays(values.indices, short).cast(pa.string())
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.string())
     return list(shortened(values).to_pylist())

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from perennial.contract import Column, Contract
 from perennial.profile import arrow_type
+from perennial.profile.arrays import from_flags, from_numbers, from_texts
 from perennial.validation.blocks import Block, Refused, shown
 from perennial.validation.columns import compare_columns, completed, infer_column, normal_names
 from perennial.validation.lines import Records, split_records
@@ -144,21 +145,21 @@ class JsonlReader:
                 if bad is not None:
                     failures[name] = bad
             columns[name] = _plain(values)
-        return pa.table(columns), failures
+        return _table(columns), failures
 
     def _from_python(self, rows: list[dict[str, Any]]) -> tuple[Any, dict[str, Flags]]:
         columns, failures = {}, {}
         for name, column in self._contract.columns.items():
             cells = [_cell(row.get(name), column) for row in rows]
             bad = np.array([c is _FAILED for c in cells], np.bool_)
-            values = pa.array([None if c is _FAILED else c for c in cells], _json_type(column))
+            values = _array([None if c is _FAILED else c for c in cells], _json_type(column))
             if column.type in ("timestamp", "category"):
                 values, wrong = parse_text(values, column)
                 bad = bad if wrong is None else bad | wrong
             columns[name] = _plain(values)
             if bad.any():
                 failures[name] = bad
-        return pa.table(columns), failures
+        return _table(columns), failures
 
     def _joined_failures(self, parts: list[Any]) -> tuple[tuple[str, Flags, str], ...]:
         found = []
@@ -216,6 +217,20 @@ class JsonlReader:
 
 def _json_type(column: Column) -> Any:
     return pa.string() if column.type in ("timestamp", "category") else arrow_type(column)
+
+
+def _table(columns: dict[str, Any]) -> Any:
+    return pa.Table.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _array(cells: list[Any], kind: Any) -> Any:
+    if pa.types.is_string(kind):
+        return from_texts(cells)
+    null = np.array([cell is None for cell in cells], np.bool_)
+    if pa.types.is_boolean(kind):
+        return from_flags(np.array([bool(cell) for cell in cells], np.bool_), null)
+    dtype = np.float64 if pa.types.is_floating(kind) else np.int64
+    return from_numbers(np.array([0 if cell is None else cell for cell in cells], dtype), null)
 
 
 def _plain(values: Any) -> Any:

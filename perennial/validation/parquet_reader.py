@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from perennial.contract import Column, Contract
 from perennial.profile import arrow_type
-from perennial.profile.arrays import from_numbers
+from perennial.profile.arrays import from_numbers, numbers_of, present_numbers
 from perennial.validation.blocks import Block, FileRejected, shown
 from perennial.validation.columns import compare_columns, completed, infer_column, normal_names
 from perennial.validation.outcome import Limits, SchemaChange
@@ -80,6 +80,7 @@ class ParquetReader:
         columns, failures = {}, []
         for name, original in self._original.items():
             values, column = batch.column(original), self._contract.columns[name]
+            _check_indices(name, values)
             try:
                 columns[name] = _converted(values, column)
             except (pa.ArrowException, ValueError):
@@ -118,6 +119,17 @@ def _check_type(name: str, column: Column, kind: Any) -> None:
     }[column.type]
     if not fits and not pa.types.is_null(value):
         raise FileRejected("schema", f"{name} must be {column.type}. Got {kind} instead")
+
+
+def _check_indices(name: str, values: Any) -> None:
+    """A damaged page can hold places beyond its dictionary, which Arrow would look up without a question."""
+    if not pa.types.is_dictionary(values.type) or not len(values):
+        return
+    known, indices = len(values.dictionary), numbers_of(values.indices)
+    unsigned = f"u{indices.itemsize}"  # so that what is below 0 is beyond the end too
+    # What is behind a null means nothing: such rows are left out where they would matter.
+    if indices.view(unsigned).max() >= known and (present_numbers(values.indices).view(unsigned) >= known).any():
+        raise FileRejected("unreadable", f"the file must be Parquet. Got values of {name} beyond their dictionary")
 
 
 def _converted(values: Any, column: Column) -> Any:

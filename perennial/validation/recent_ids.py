@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.errors import DataUnreadable
+from perennial.profile.arrays import numbers_of
 from perennial.profile.hashing import hash_column
 
-__all__ = ["IdIndex", "RecentIds"]
+__all__ = ["Ascent", "IdIndex", "RecentIds"]
 
 Hashes = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
@@ -31,7 +34,6 @@ class RecentIds:
     """
     A frozen set of ids.
 
-    >>> import pyarrow as pa
     >>> ids = RecentIds.of(pa.array(["a", "b"]))
     >>> ids.contains(pa.array(["b", "c"])).tolist(), len(ids.merge(RecentIds.of(pa.array(["c"]))))
     ([True, False], 3)
@@ -83,9 +85,44 @@ class RecentIds:
         return cls(np.frombuffer(stored, "<u8", offset=len(_MAGIC)).astype(np.uint64))
 
 
+class Ascent:
+    """
+    Whether the values of a column have ascended so far, block after block: what ascends can not repeat.
+
+    >>> ascent = Ascent()
+    >>> [ascent.goes_on(pa.array(block)) for block in ([1, 4], [5], [5, 6], [7])]
+    [True, True, False, False]
+    """
+
+    def __init__(self) -> None:
+        self._last: Any = None
+        self._holds = True
+
+    def goes_on(self, values: Any) -> bool:
+        """Look at the next block; False from the first block on that breaks the ascent, or can't be compared."""
+        if self._holds and len(values):
+            self._holds = not values.null_count and self._ascends(values)
+        return self._holds
+
+    def _ascends(self, values: Any) -> bool:
+        if pa.types.is_integer(values.type):
+            x = numbers_of(values)
+            first, last, inside = int(x[0]), int(x[-1]), bool((x[1:] > x[:-1]).all())
+        elif pa.types.is_string(values.type):
+            inside = pc.all(pc.less(values[:-1], values[1:]), min_count=0).as_py()
+            first, last = values[0].as_py(), values[-1].as_py()
+        else:
+            return False
+        follows = self._last is None or first > self._last
+        self._last = last
+        return bool(inside and follows)
+
+
 class IdIndex:
     """
     The ids of one file as they come: tells which were there before.
+
+    Ids that are known to be new are only kept; the index is built when there is something to look up.
 
     A table of flags, one for the leading bits of a hash, answers for most new ids; only ids whose flag is set are
     searched for in the sorted runs of earlier blocks. The table grows with the file up to 128 MB.
@@ -94,11 +131,15 @@ class IdIndex:
     def __init__(self, known: Iterable[RecentIds] = ()) -> None:
         self._known = [k.hashes for k in known if len(k)]
         self._runs: list[Hashes] = []
+        self._unsorted: list[Hashes] = []
         self._bits, self._count = _FIRST_BITS, 0
-        self._flags = np.zeros(1 << self._bits, np.bool_)
+        self._flags = np.zeros(0, np.bool_)
 
     def add(self, hashes: Hashes) -> tuple[Flags, Flags]:
         """`(repeated in this file, repeated from a recent one)` for each hash; all of them are remembered."""
+        for earlier in self._unsorted:
+            self._earlier(np.sort(earlier))
+        self._unsorted = []
         repeated = np.zeros(len(hashes), np.bool_)
         run = np.sort(hashes)
         if (run[1:] == run[:-1]).any():
@@ -107,19 +148,29 @@ class IdIndex:
         earlier = self._earlier(run)
         if len(earlier):
             repeated |= _found(earlier, hashes)
-        recent = np.zeros(len(hashes), np.bool_)
-        for known in self._known:
-            recent |= _found(known, hashes)
-        return repeated, recent
+        return repeated, self._recent(hashes)
+
+    def add_new(self, hashes: Hashes) -> Flags:
+        """Remember hashes of ids that differ from each other and all earlier ones; which are from a recent file."""
+        self._unsorted.append(hashes)
+        return self._recent(hashes)
 
     @property
     def hashes(self) -> Hashes:
         """All ids that were added, ascending."""
-        return _sorted_set(np.concatenate([np.empty(0, np.uint64), *self._runs]))
+        return _sorted_set(np.concatenate([np.empty(0, np.uint64), *self._runs, *self._unsorted]))
+
+    def _recent(self, hashes: Hashes) -> Flags:
+        recent = np.zeros(len(hashes), np.bool_)
+        for known in self._known:
+            recent |= _found(known, hashes)
+        return recent
 
     def _earlier(self, run: Hashes) -> Hashes:
         """Those of an ascending run that earlier ones hold; the run is remembered."""
         # In ascending order the flags are walked from their start to their end, which caches like.
+        if not len(self._flags):
+            self._flags = np.zeros(1 << self._bits, np.bool_)
         slots = (run >> np.uint64(64 - self._bits)).view(np.int64)
         suspects = run[np.flatnonzero(self._flags[slots])]
         held = np.zeros(len(suspects), np.bool_)

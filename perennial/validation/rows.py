@@ -22,12 +22,14 @@ from perennial.validation.blocks import Block, FileRejected
 from perennial.validation.expressions import evaluate
 from perennial.validation.outcome import Limits
 from perennial.validation.parsing import parse_text, wanted
-from perennial.validation.recent_ids import IdIndex, RecentIds
+from perennial.validation.recent_ids import Ascent, IdIndex, RecentIds
 
 __all__ = ["CheckedBlock", "RowChecker"]
 
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+
+_NONE = np.zeros(0, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class RowChecker:
         self._ids = {
             n: IdIndex([recent_ids] if recent_ids is not None and n == contract.record_id else ()) for n in unique
         }
+        self._ascents = {n: Ascent() for n in unique}
         self._expressions = contract.quality.checks
 
     def check(self, block: Block) -> CheckedBlock:
@@ -107,8 +110,11 @@ class RowChecker:
             so_far = flagged + found
             if so_far:
                 rows = rows[~np.logical_or.reduce([flags for flags, _ in so_far])[rows]]
-            whole = len(rows) == len(hashes)
-            repeated, recent = index.add(hashes if whole else hashes[rows])
+            own = hashes if len(rows) == len(hashes) else hashes[rows]
+            if self._ascents[name].goes_on(batch.column(name)):
+                repeated, recent = _NONE, index.add_new(own)
+            else:
+                repeated, recent = index.add(own)
             for again, reason in (
                 (repeated, f"{name} must be unique in the file"),
                 (recent, f"{name} must not repeat a recent batch"),

@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -140,6 +142,45 @@ def test_what_is_a_time(text, utc):
     assert (utc is None) == bool(lines)
     if utc:
         assert datetime.fromisoformat(utc).replace(tzinfo=UTC) in table["at"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    "ids", [["1", "2", "3", "3"], ["b", "a", "a"], ["a", "b", "c", "b", "d", "a"], ["é", "z", "é"]]
+)
+@pytest.mark.parametrize("block", [1, 2, 100])
+def test_a_repeated_id_is_found_whether_ids_ascend_or_not(ids, block):
+    table = pa.table({"id": ids, "at": pa.array([0] * len(ids), pa.timestamp("us"))})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, row_group_size=block)
+    contract = make_contract("parquet", {"y": {"type": "boolean"}})
+    lines = run(sink.getvalue(), contract)[1]
+    again = [i + 1 for i, one in enumerate(ids) if one in ids[:i]]
+    assert [(row, ["id must be unique in the file"]) for row in again] == [(q["row"], q["reasons"]) for q in lines]
+
+
+NO_PANDAS = """
+import io, sys
+from perennial.contract import Contract
+from perennial.validation import validate_file
+kind, content = sys.argv[1], sys.argv[2].encode()
+contract = Contract.model_validate({"format": kind, "record_id": "id", "event_time": "at",
+    "quality": {"max_invalid_rate": 1.0}, "columns": {"x": {"type": "number", "max": 9}, "c": {"type": "category"}}})
+outcome = validate_file(io.BytesIO(content), contract=contract, key="a." + kind, size_bytes=len(content),
+    curated=io.BytesIO(), quarantine=io.BytesIO())
+outcome.profile.to_bytes()
+assert (outcome.rows_accepted, outcome.rows_quarantined) == (1, 3), outcome
+print("pandas" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("kind", "content"), [
+    ("csv", "id,at,x,c\n1,2026-01-01,1,a\n1,2026-01-01,1,a\n2,2026-01-01,broken,a\n3,2026-01-01,10,\n"),
+    ("jsonl", '{"id":"1","at":"2026-01-01","x":1,"c":"a"}\n{"id":"1","at":"2026-01-01","x":1,"c":"a"}\n'
+              '{"id":"2","at":"2026-01-01","x":"1","c":"a"}\n{"id":"3","at":"2026-01-01","x":10,"c":null}\n'),
+])  # fmt: skip
+def test_pandas_is_not_imported_on_the_way_of_a_file(kind, content):
+    done = subprocess.run([sys.executable, "-c", NO_PANDAS, kind, content], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_a_repeated_id_is_quarantined_in_the_file_and_across_recent_files():

@@ -115,6 +115,22 @@ def test_p44_one_long_text_in_many_rows_is_held_once():
     assert pa.default_memory_pool().bytes_allocated() - before < 64 * MEGABYTE
 
 
+def test_p44_places_beyond_a_dictionary_are_refused_before_they_are_looked_up():
+    sink = io.BytesIO()
+    table = pa.table({"id": list("abcde"), "at": pa.array(range(5), pa.timestamp("us")), "c": list("xyzxy")})
+    pq.write_table(table, sink, compression="none", write_statistics=False)
+    content, contract = sink.getvalue(), parquet_contract(c={"type": "category", "nullable": True})
+    chunk = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0).column(2)
+    start, end = chunk.data_page_offset, chunk.dictionary_page_offset + chunk.total_compressed_size
+    messages = []
+    for place in range(start, end):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            messages += [r.message for r in validate(bytes(damaged), contract, "a.parquet").reasons]
+    assert any("Got values of c beyond their dictionary" in message for message in messages)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_p44_damaged_parquet_has_a_reason_and_never_raises(data):
