@@ -86,11 +86,15 @@ class _Frozen(BaseModel):
 
 
 class DriftSettings(_Frozen):
-    """How a column takes part in drift checks; `floor` is the smallest effect that matters, in the test's own unit."""
+    """
+    How a column takes part in drift checks.
 
-    test: Literal["auto", "ks", "wasserstein", "psi", "jensen_shannon", "chi_square"] = "auto"
+    `weight` is its share of the false-alarm budget beside the other columns' (0 leaves it out), `floor` the smallest
+    effect that counts: KS for numbers, the share of rows that changed category otherwise, 0 to 1.
+    """
+
     weight: NonNegativeFloat = 1.0
-    floor: NonNegativeFloat | None = None
+    floor: Share | None = None
 
 
 class Grid(_Frozen):

@@ -7,13 +7,14 @@ are computed here from the same binned counts; that their packages decide the sa
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import kolmogorov
 
-from benchmarks.drift_quality.streams import DAYS, MIDDLES, Stream
+from benchmarks.drift_quality.streams import DAYS, MIDDLES, Scenario, Stream
 from perennial.drift.calibration import Calibration, calibrate_columns
 from perennial.drift.distances import Binned, benjamini_hochberg
 from perennial.drift.judge import check_columns
@@ -122,39 +123,50 @@ def oracle(stream: Stream, window: int) -> Flags:
     Best linear prediction with the true correlation, season and size, unknown long-run mean, a step over the last
     one or (with two windows) one or both of them; BH at the same level.
     """
-    scenario = stream.scenario
-    known, total = scenario.batches, scenario.batches + window
-    time = np.arange(total)
-    same_day = (time[:, None] - time) % DAYS == 0
-    correlation = scenario.rho ** np.abs(time[:, None] - time)
+    known, total = stream.scenario.batches, stream.scenario.batches + window
     means = (stream.counts @ MIDDLES / stream.counts.sum(axis=-1))[:, :total]
-    p_values = []
-    for tau, mean in zip(stream.taus, means, strict=True):
-        covariance = tau**2 * correlation + scenario.season**2 * same_day + np.eye(total) / scenario.rows
-        p_values.append(_oracle_p_value(covariance, mean, known))
+    p_values = [
+        _oracle_p_value(true_covariance(stream.scenario, tau, total), mean, known)
+        for tau, mean in zip(stream.taus.tolist(), means, strict=True)
+    ]
     return _bh(np.array(p_values))
 
 
 def _oracle_p_value(covariance: Floats, mean: Floats, known: int) -> float:
-    inverse = np.linalg.inv(covariance)
     tests = []
     for step in range(1, len(mean) - known + 1):
-        design = np.ones((len(mean), 2))
-        design[:-step, 1] = 0
-        information = design.T @ inverse @ design
-        estimate = np.linalg.solve(information, design.T @ inverse @ mean)
-        tests.append(abs(estimate[1]) / np.sqrt(np.linalg.inv(information)[1, 1]))
+        estimate, deviation = estimate_step(covariance, mean, step)
+        tests.append(abs(estimate) / deviation)
     shares = (1.0,) if len(tests) == 1 else (0.5, 0.5)
     return float(min(2 * stats.norm.sf(test) / share for test, share in zip(tests, shares, strict=True)))
+
+
+def estimate_step(covariance: Floats, mean: Floats, step: int) -> tuple[float, float]:
+    """The step over the last `step` batches by generalised least squares, the long-run mean unknown, and its error."""
+    inverse = np.linalg.inv(covariance)
+    design = np.ones((len(mean), 2))
+    design[:-step, 1] = 0
+    information = design.T @ inverse @ design
+    estimate = np.linalg.solve(information, design.T @ inverse @ mean)
+    return float(estimate[1]), float(np.sqrt(np.linalg.inv(information)[1, 1]))
+
+
+def true_covariance(scenario: Scenario, tau: float, batches: int) -> Floats:
+    """How the means of `batches` consecutive batches vary together, by one who knows every parameter."""
+    time = np.arange(batches)
+    apart = np.abs(time[:, None] - time)
+    varying = tau**2 * scenario.rho**apart + scenario.season**2 * (apart % DAYS == 0)
+    return np.asarray(varying + np.eye(batches) / scenario.rows)
 
 
 class Ours:
     """Perennial's check, at a budget of one false alarm in twenty checks."""
 
+    _calibrated: ClassVar[dict[bool, tuple[int, Calibration]]] = {}
+
     def __init__(self, *, seasons: bool = True, adjacent: bool = True) -> None:
         self.policy = DriftPolicy(checks_per_year=20, alarms_per_year=1)
         self.seasons, self.adjacent = seasons, adjacent
-        self._calibrated: tuple[int, Calibration] | None = None
         self._stream: Stream | None = None
         self._reports: list[DriftReport] = []
 
@@ -184,13 +196,15 @@ class Ours:
         return stream.scenario.label(position) if self.seasons else ""
 
     def _calibration(self, stream: Stream) -> Calibration:
-        """Of the stream's reference; kept while the same reference comes again."""
+        """Of the stream's reference; kept, for all who are told as much of seasons, while it comes again."""
         key = hash(stream.reference[:, 0].tobytes())
-        if self._calibrated is None or self._calibrated[0] != key:
+        held = Ours._calibrated.get(self.seasons)
+        if held is None or held[0] != key:
             batches = [self._columns(stream.reference[:, t]) for t in range(stream.scenario.batches)]
             spans = [Span((float(t),), (self._season(stream, t),), stream.scenario.rows) for t in range(len(batches))]
-            self._calibrated = key, calibrate_columns(batches, spans, policy=self.policy)
-        return self._calibrated[1]
+            held = key, calibrate_columns(batches, spans, policy=self.policy)
+            Ours._calibrated[self.seasons] = held
+        return held[1]
 
     @staticmethod
     def _columns(counts: Floats) -> dict[str, NumberCounts]:

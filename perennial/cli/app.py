@@ -280,20 +280,27 @@ def drift(
     loop: LoopArgument,
     reference: Annotated[Path, typer.Option(help="The reference's profile.")],
     current: Annotated[Path, typer.Option(help="The window's profile.")],
-    calibrate: Annotated[list[Path] | None, typer.Option(help="Profiles of the reference's own batches.")] = None,
+    calibrate: Annotated[
+        list[Path] | None, typer.Option(help="A profile of one of the reference's own batches; repeat for each.")
+    ] = None,
+    earlier: Annotated[
+        list[Path] | None, typer.Option(help="A profile of a window since the reference; repeat for each.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page with plots here.")] = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 when there is drift.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two profiles: what drifted, by how much."""
-    from perennial.cli.data import compare
+    """Compare two profiles: what drifted, by how much, since when."""
+    from perennial.cli.drift import compare, render, write_page
 
-    found = compare(loop, reference=reference, current=current, calibrate_with=calibrate or [])
+    found = compare(loop, reference=reference, current=current, calibrate_with=calibrate or [], earlier=earlier or [])
+    if report is not None:
+        write_page(found, report)
     if as_json:
-        emit_json(found)
+        emit_json(found.report)
     else:
-        out.print(f"{found.verdict}: " + "; ".join(found.reasons), markup=False)
-        for column in found.columns:
-            mark = "drifted" if column.drifted else "warned" if column.warned else "steady"
-            out.print(f"  {mark:<8} {column.sentence}", markup=False)
-    if fail and found.verdict == "drifted":
+        out.print(render(found))
+        if report is not None:
+            out.print(f"page: {report}", markup=False)
+    if fail and found.report.verdict == "drifted":
         raise typer.Exit(ANSWER_IS_NO)

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from perennial.drift.spans import Geometry, Span, usual_rows
 from perennial.drift.tails import digamma, f_log_density, inverse_trigamma, trigamma
@@ -34,8 +34,15 @@ SEASON_SHARES = (0.0, 0.3, 0.6, 0.85, 0.95)
 NOISE_SHARES = (0.0, 0.1, 0.3, 0.6, 0.9)
 NOTHING = 1e-12
 """A column whose scores vary less than this doesn't vary."""
-TAILS = ((math.inf, 0.7), (15.0, 0.12), (7.0, 0.12), (4.0, 0.06))
-"""Degrees of freedom that batch effects may have, and how likely each is before anything is seen."""
+TAILS = ((math.inf, 0.85, math.inf), (15.0, 0.06, 12.0), (7.0, 0.06, 6.0), (5.0, 0.03, 4.5))
+"""
+Degrees of freedom that batch effects may have, how likely each is before anything is seen, and those to judge by.
+
+Tails look lighter than they are, since the variance that a residual is held against was swollen by them as well: in
+simulations effects of 5 degrees of freedom are mostly read as 7.
+"""
+MOST_KURTOSIS = 6.0
+"""Excess kurtosis that batch effects are credited with at most; below 5 degrees of freedom it has no bound."""
 PRUDENCE = 0.5
 """Standard errors by which the estimate of how much columns differ is raised."""
 FORGETTABLE = 0.03
@@ -253,15 +260,15 @@ def _tails(
     batch had no part in.
     """
     geometry = Geometry(spans, usual_rows(spans))
-    evidence = np.log([weight for _, weight in TAILS])
+    evidence = np.log([weight for _, weight, _ in TAILS])
     for column, part in enumerate(series):
         squares, df = _studentised(part, _projection(geometry.covariance(*chosen[column], noise[column]))[0])
-        for place, (tail, _) in enumerate(TAILS):
-            scale, heavy = heavy_tailed(df * dimensions[column], tail)
+        for place, (tail, _, _) in enumerate(TAILS):
+            scale, heavy = map(float, heavy_tailed(df * dimensions[column], tail))
             evidence[place] += np.sum(f_log_density(squares * scale, dimensions[column], heavy) + math.log(scale))
     weights = np.exp(evidence - evidence.max())
     weights /= weights.sum()
-    kept = [(tail, float(weight)) for (tail, _), weight in zip(TAILS, weights, strict=True) if weight >= FORGETTABLE]
+    kept = [(judged, float(w)) for (_, _, judged), w in zip(TAILS, weights, strict=True) if w >= FORGETTABLE]
     total = sum(weight for _, weight in kept)
     return tuple((tail, weight / total) for tail, weight in kept)
 
@@ -277,13 +284,33 @@ def _studentised(part: Floats, projection: Floats) -> tuple[Floats, float]:
     return own * free / np.maximum(total - own, 1e-9 * total), float(free)
 
 
-def heavy_tailed(df: float, tail: float) -> tuple[float, float]:
+def heavy_tailed(df: ArrayLike, tail: ArrayLike) -> tuple[Floats, Floats]:
     """
     Factor and degrees of freedom that turn a normal F statistic into one of t-distributed effects of equal variance.
 
-    >>> heavy_tailed(20.0, math.inf)
-    (1.0, 20.0)
+    The variance below the fraction is estimated from effects with the same tails, so it is less certain than its
+    degrees of freedom say, by half their excess kurtosis.
+
+    >>> factor, df = heavy_tailed(20.0, [math.inf, 10.0])
+    >>> factor.tolist(), df.round(3).tolist()
+    ([1.0, 1.25], [20.0, 5.714])
     """
-    if math.isinf(tail):
-        return 1.0, df
-    return tail / (tail - 2), 1 / (1 / df + 1 / tail)
+    inverse = 1 / np.asarray(tail, float)
+    kurtosis = np.where(
+        inverse < 0.25, np.minimum(6 * inverse / np.maximum(1 - 4 * inverse, 1e-9), MOST_KURTOSIS), MOST_KURTOSIS
+    )
+    rest = (1 + kurtosis / 2) / np.asarray(df, float) + inverse
+    return 1 / (1 - 2 * inverse), 1 / np.maximum(rest, 1e-12)
+
+
+def lighter(tail: ArrayLike, windows: ArrayLike) -> Floats:
+    """
+    Degrees of freedom of the mean of several heavy-tailed effects.
+
+    Its excess kurtosis is that of one effect over their number. Effects so wild that they have no kurtosis keep theirs.
+
+    >>> lighter([10.0, 3.5], 2.0).tolist()
+    [16.0, 3.5]
+    """
+    tails = np.asarray(tail, float)
+    return np.where(tails > 4, 4 + np.asarray(windows, float) * (tails - 4), tails)

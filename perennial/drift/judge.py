@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from perennial.drift.calibration import Calibration
 from perennial.drift.distances import benjamini_hochberg
-from perennial.drift.measure import Measured, measure_column, sentence
+from perennial.drift.measure import Measured, Usual, measure_column, sentence
 from perennial.drift.policy import DriftPolicy
 from perennial.drift.prediction import Predictor
 from perennial.drift.report import ColumnDrift, DriftReport, Verdict, WindowEvidence
@@ -40,6 +40,8 @@ ASPECT_SHARES = {
 PLAINEST = ("location", "scale", "shape")
 THIS_WINDOW_SHARE = 0.4
 STEPS = (1, 2, 4, 8)
+SPENT = 0.9
+"""Part of the budget that is spent: how batches scatter is itself only estimated, from few batches."""
 FAR = 1e6
 """Place in time of windows whose distance from the reference isn't known: so far that nothing is correlated."""
 
@@ -108,11 +110,13 @@ def check_columns(
 def _shared(
     reference: Mapping[str, ColumnCounts], window: Mapping[str, ColumnCounts], weights: Mapping[str, float]
 ) -> list[str]:
-    """Columns that both sides have, of the same kind, and that take part."""
+    """Columns that both sides have, of the same kind, that take part, and that hold a value on either side."""
     return [
         name
         for name, column in reference.items()
-        if isinstance(window.get(name), type(column)) and weights.get(name, 1.0) > 0
+        if isinstance(window.get(name), type(column))
+        and weights.get(name, 1.0) > 0
+        and (column.nulls < column.rows or window[name].nulls < window[name].rows)
     ]
 
 
@@ -280,7 +284,7 @@ def _judge(
     adjusted = _adjust(found, weights)
     # A budget looser than the warning's would otherwise raise an alarm about no column at all.
     raised = tuple(name for name, value in adjusted.items() if value <= max(policy.warn_fdr, level))
-    alarm = min(adjusted.values()) <= level
+    alarm = min(adjusted.values()) <= SPENT * level
     before = windows[:-1][-(policy.confirm - 1) :] if policy.confirm > 1 else ()
     unconfirmed = alarm and not (len(before) == policy.confirm - 1 and all(window.raised for window in before))
     confirmed = alarm and (policy.confirm == 1 or not unconfirmed)
@@ -354,7 +358,14 @@ def _column(
         drifted=raised and confirmed,
         warned=raised and not confirmed,
         since=since,
-        sentence=sentence(name, measured, evidence.aspect, usual, usable.batches if usable else 0),
+        sentence=sentence(
+            name,
+            measured,
+            evidence.aspect,
+            usual=Usual(usual, usable.batches) if usable and usual is not None else None,
+            raised=raised,
+            windows=evidence.step,
+        ),
     )
 
 

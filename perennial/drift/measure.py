@@ -20,7 +20,7 @@ from perennial.drift.scores import CategoryCounts, CategoryScorer, ColumnCounts,
 
 Floats = NDArray[np.float64]
 
-__all__ = ["Measured", "measure_column", "sentence"]
+__all__ = ["Measured", "Usual", "measure_column", "sentence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +170,24 @@ def _short(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1e5 else f"{value:,.0f}"
 
 
-def sentence(name: str, measured: Measured, aspect: str, usual: float | None, batches: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What a column's change is held against: the most by which one of `batches` of the reference differs."""
+
+    effect: float
+    batches: int
+
+
+def sentence(name: str, measured: Measured, aspect: str, *, usual: Usual | None, raised: bool, windows: int = 1) -> str:
     """
     One line for a person: what moved, by how much, and how that compares with what is usual.
+
+    Parameters
+    ----------
+    raised
+        Whether the column is named in an alarm or a warning: how likely chance is, is not for this sentence to say.
+    windows
+        In how many of the last windows it shows.
     """
     if aspect == "nulls":
         change = (
@@ -187,14 +202,16 @@ def sentence(name: str, measured: Measured, aspect: str, usual: float | None, ba
         label = "KS" if measured.kind == "number" else "share moved"
         how = measured.reshaped if aspect in ("scale", "shape") else measured.moved
         change = f"{name} {how}, {label} {size:.2f}"
+    lasting = f"; it shows over {windows} windows" if raised and windows > 1 else ""
     if usual is None:
-        return change
-    return (
-        f"{change}, {_compare(size, usual)} {batches} reference batches differ among themselves (at most {usual:.2f})"
-    )
+        return change + lasting
+    differ = f"{usual.batches} reference batches differ among themselves (at most {usual.effect:.2f})"
+    return f"{change}, {_compare(size, usual.effect, raised)} {differ}{lasting}"
 
 
-def _compare(size: float, usual: float) -> str:
+def _compare(size: float, usual: float, raised: bool) -> str:
+    if not raised:
+        return "within how much" if size <= usual else "more than, but not beyond chance, how"
     if size > 2 * usual:
         return "far outside how"
     if size > usual:

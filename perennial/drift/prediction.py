@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.drift.effects import FittedSeries, Structure, heavy_tailed
+from perennial.drift.effects import FittedSeries, Structure, heavy_tailed, lighter
 from perennial.drift.spans import Geometry, Span, usual_rows
 from perennial.drift.tails import f_sf
 
@@ -52,23 +52,27 @@ class Predictor:
         -------
         p-values, columns x tested; and squared steps in units of their variance, over the last 1, 2, ... windows.
         """
-        tests: list[tuple[int, float, float, float]] = []
+        tests: list[tuple[int, float, float, float, float]] = []
         squares: list[Floats] = []
+        averaged: list[Floats] = []
         sizes = np.zeros((len(fitted), self._windows))
         places = np.array(tested) - 1
         for key, members in _users(fitted).items():
             weights, contrasts = self._prediction(key)
+            over = _averaged_windows(contrasts)[places]
             for column, structure in members:
                 moved = contrasts @ (windows[column] - weights @ reference[column])
                 size = np.einsum("ij,ij->i", moved, moved) / (moved.shape[1] * structure.variance)
                 sizes[column] += structure.weight * size
                 for tail, likely in fitted[column].tails:
-                    scale, df = heavy_tailed(structure.df, tail)
-                    squares.append(size[places] * scale)
-                    tests.append((column, structure.weight * likely, fitted[column].dimensions, df))
+                    squares.append(size[places])
+                    averaged.append(over)
+                    tests.append((column, structure.weight * likely, fitted[column].dimensions, structure.df, tail))
         p_values = np.zeros((len(fitted), len(tested)))
-        columns, weight, dimensions, df = np.array(tests).T[:, :, None]
-        np.add.at(p_values, columns[:, 0].astype(int), weight * f_sf(np.array(squares), dimensions, df))
+        columns, weight, dimensions, df, tails = np.array(tests).T[:, :, None]
+        scale, free = heavy_tailed(df, lighter(tails, np.array(averaged)))
+        found = f_sf(np.array(squares) * scale, dimensions, free)
+        np.add.at(p_values, columns[:, 0].astype(int), weight * found)
         return np.minimum(p_values, 1.0), sizes
 
     def _prediction(self, key: tuple[float, float, float]) -> tuple[Floats, Floats]:
@@ -87,6 +91,11 @@ def _users(fitted: Sequence[FittedSeries]) -> dict[tuple[float, float, float], l
             key = (structure.rho, structure.season_share, fit.noise_share)
             users.setdefault(key, []).append((column, structure))
     return users
+
+
+def _averaged_windows(contrasts: Floats) -> Floats:
+    """How many windows of equal weight each step averages over: what its tails get lighter by."""
+    return np.asarray(np.sum(contrasts**2, axis=1) ** 2 / np.sum(contrasts**4, axis=1))
 
 
 def _predict(covariance: Floats, known: int) -> tuple[Floats, Floats]:

@@ -1,6 +1,7 @@
 """Reports for people: one self-contained HTML page from plain facts."""
 
-from perennial.report.pages import render_drift, render_story
+from perennial.report.drift_page import drift_page, render_drift
+from perennial.report.pages import render_story
 from perennial.report.story import (
     Accident,
     DriftCell,
@@ -31,6 +32,7 @@ __all__ = [
     "RolloutStory",
     "Story",
     "SummaryRow",
+    "drift_page",
     "render_drift",
     "render_story",
 ]

@@ -8,7 +8,7 @@ True
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -176,21 +176,42 @@ class HistogramPair:
     Parameters
     ----------
     labels
-        A name for each bin: a category, or the lower edge of a numeric bin.
+        A name for each group: a category, a number or a range of numbers.
     reference, window
-        Shares of rows in each bin, 0 to 1.
+        Shares of rows in each group, 0 to 1.
+    kind
+        Numbers are drawn from left to right, categories one below the other.
     """
 
     column: str
     labels: tuple[str, ...]
     reference: tuple[float, ...]
     window: tuple[float, ...]
+    kind: Literal["number", "category"] = "category"
 
 
 @dataclass(frozen=True, slots=True)
 class DriftPage:
-    """One drift check for people: the report's own words, and histograms of the columns that matter."""
+    """
+    One drift check for people: what the report itself doesn't hold.
+
+    Parameters
+    ----------
+    subtitle
+        What was compared with what.
+    histograms
+        Of the columns that are shown one by one.
+    history
+        Effects in the windows since the reference, oldest first, the checked one last.
+    window
+        The checked window's name among `history`.
+    notes
+        Sentences on how the check was made.
+    """
 
     title: str
     subtitle: str = ""
-    histograms: tuple[HistogramPair, ...] = field(default=())
+    histograms: tuple[HistogramPair, ...] = ()
+    history: tuple[DriftCell, ...] = ()
+    window: str = ""
+    notes: tuple[str, ...] = ()

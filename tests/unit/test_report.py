@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from typing import Literal
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perennial.drift import DriftPolicy, check
 from perennial.drift.report import ColumnDrift, DriftReport, WindowEvidence
+from perennial.profile import Profile, profile_table
 from perennial.report import (
     Accident,
     DriftCell,
@@ -25,10 +31,12 @@ from perennial.report import (
     RolloutStory,
     Story,
     SummaryRow,
+    drift_page,
     render_drift,
     render_story,
 )
 from perennial.report.markup import cell
+from tests.builders import make_contract
 
 NASTY = '"><script>alert(1)</script><img src=x onerror=alert(2)>&'
 VOID = {"meta", "br", "img", "link", "input"}
@@ -91,9 +99,17 @@ def make_drift_report(word: str = "temp") -> DriftReport:
     )
 
 
-def pages(word: str) -> tuple[str, str]:
-    histogram = HistogramPair(word, (word, "b"), (0.5, 0.5), (0.1, 0.9))
-    return render_story(make_story(word)), render_drift(make_drift_report(word), DriftPage(word, word, (histogram,)))
+def make_page(word: str = "temp") -> DriftPage:
+    pair = HistogramPair(word, (word, "b", "3 to 4"), (0.5, 0.5, 0.0), (0.1, 0.9, 0.0))
+    cells = (DriftCell("monday", word, 0.1), DriftCell(word, word, 0.4, True))
+    return DriftPage(word, word, (pair,), cells, word, (word,))
+
+
+def pages(word: str) -> tuple[str, str, str]:
+    told = make_page(word)
+    numbers = replace(told, histograms=(replace(told.histograms[0], kind="number"),))
+    report = make_drift_report(word)
+    return render_story(make_story(word)), render_drift(report, told), render_drift(report, numbers)
 
 
 def test_nothing_that_data_says_becomes_markup_p50() -> None:
@@ -144,3 +160,44 @@ def test_a_cell_is_no_formula_when_pasted_into_a_spreadsheet_p50(formula: str) -
 
 def test_negative_numbers_in_cells_stay_numbers() -> None:
     assert [cell("-0.02"), cell("+3"), cell("-12%")] == ["-0.02", "+3", "-12%"]
+
+
+@pytest.mark.parametrize("kind", ["number", "category"])
+def test_a_drift_page_says_what_changed_by_how_much_and_since_when(kind: Literal["number", "category"]) -> None:
+    (column,) = make_drift_report("temp").columns
+    since = datetime(2026, 3, 9, tzinfo=UTC)
+    report = make_drift_report().model_copy(
+        update={"columns": (column.model_copy(update={"usual_effect": 0.12, "since": since}),), "since": since}
+    )
+    told = make_page()
+    page = render_drift(report, replace(told, histograms=(replace(told.histograms[0], kind=kind),)))
+    words = " ".join(re.sub(r"<[^>]*>", " ", page.partition("</style>")[2]).split())
+    assert "Since 2026-03-09" in words
+    assert "Effect 0.400 Usual, at most 0.120" in words
+    assert "b: reference 50.0%, window 90.0%" in words
+    assert "monday: effect 0.100" in words
+    assert "temp: effect 0.400, drifted" in words
+
+
+def test_a_drift_page_of_profiles_plots_the_columns_that_drifted_window_by_window() -> None:
+    rng = np.random.default_rng(3)
+    contract = make_contract(label=None, columns={"temp": {"type": "number"}, "kind": {"type": "category"}})
+
+    def profile(mean: float) -> Profile:
+        kinds = pa.array(["a", "b"] * 200)
+        return profile_table(pa.table({"temp": rng.normal(mean, 1, 400), "kind": kinds}), contract)
+
+    reference, first, second = profile(0), profile(2), profile(3)
+    policy = DriftPolicy()
+    earlier = check(reference, first, calibration=None, policy=policy, now=datetime(2026, 3, 8, tzinfo=UTC))
+    report = check(
+        reference, second, calibration=None, policy=policy, history=[earlier], now=datetime(2026, 3, 9, tzinfo=UTC)
+    )
+    told = drift_page(report, reference, second, title="Drift", earlier=[earlier])
+    assert [pair.column for pair in told.histograms] == ["temp"]
+    assert told.histograms[0].kind == "number"
+    cells = {(cell.batch, cell.column): cell.drifted for cell in told.history}
+    assert cells["2026-03-08", "temp"] and cells["2026-03-09", "temp"] and not cells["2026-03-09", "kind"]
+    tags = Tags(render_drift(report, told))
+    assert tags.open == []
+    assert tags.seen.count("svg") == 3
