@@ -50,7 +50,7 @@ ENVIRONMENTS: dict[str, Environment] = {
     "nannyml": Environment(("nannyml==0.13.1", "statsmodels", "pyarrow")),
     "frouros": Environment(("frouros==0.9.0", "pandas", "pyarrow")),
     "evidently": Environment(("evidently==0.7.23", "pandas<3", "pyarrow")),
-    "whylogs": Environment(("whylogs==1.6.4", "numpy<2", "pandas<3", "pyarrow", "ipython", "scipy")),
+    "whylogs": Environment(("whylogs==1.6.4", "numpy<2", "pandas<3", "pyarrow<20", "ipython", "scipy")),
     "great_expectations": Environment(("great_expectations==1.24.1", "pandas", "pyarrow")),
 }
 

@@ -112,7 +112,7 @@ def theirs(peer: str, sample: Sample, measure: str) -> float:
 
 def test_the_peers_saw_the_samples_that_we_see(any_sample):
     seen = digest_of(pa.concat_arrays(any_sample.columns()))
-    assert seen == FOUND["digests"][any_sample.name], "samples changed: run `python -m benchmarks.differential`"
+    assert seen == FOUND["digests"][any_sample.name], "samples changed: run `python -m benchmarks.differential --write`"
 
 
 @pytest.mark.parametrize("sample", NUMBERS, ids=lambda sample: sample.name)

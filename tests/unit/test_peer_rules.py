@@ -21,7 +21,7 @@ RULES = {"evidently": evidently_default, "nannyml": nannyml_default}
 @pytest.mark.parametrize("case", STREAMS, ids=lambda case: case.name)
 def test_each_window_of_a_stream_is_judged_as_the_packages_judge_its_rows(case):
     stream = case.draw()
-    drawn_anew = "streams changed: run `python -m benchmarks.differential`"
+    drawn_anew = "streams changed: run `python -m benchmarks.differential --write`"
     assert FOUND["digests"][case.name] == case.digest_of(stream), drawn_anew
     for peer, rule in RULES.items():
         windows = FOUND["peers"][peer]["answers"][case.name]
