@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import aws_cdk as cdk
@@ -19,11 +20,13 @@ from functions import (
     check_performance,
     ingest_capture,
     join_labels,
+    record_batch,
     validate_batch,
 )
 from infra.buckets import AccessLogs, Storage
 from infra.foundation import Foundation
 from infra.key import LoopKey
+from infra.large_batches import LargeBatches
 from infra.loop_file import loop_file
 from infra.packaging import Architecture
 from infra.python_function import PythonFunction
@@ -110,10 +113,28 @@ class DataStack(cdk.Stack):
     def _ingest(self) -> None:
         """Landed files become batches and labels; captured requests become predictions."""
         base = self.foundation
-        validate = self._function("ValidateBatch", validate_batch, landing_bucket=True, timeout=300, disk_mb=5120)
+        record = self._function("RecordBatch", record_batch, landing_bucket=True)
+        record.may_read(base.lake, "ingest/*")
+        record.may_use_catalog("GetItem", "PutItem", "UpdateItem")
+        record.may_announce()
+        poison = DeadLetters(self, "BatchesDeadLetters")
+        self.large_batches = LargeBatches(self, "LargeBatches", foundation=base, record=record, dead_letters=poison)
+
+        deployment = base.deployment
+        validate = self._function(
+            "ValidateBatch",
+            validate_batch,
+            landing_bucket=True,
+            timeout=300,
+            disk_mb=_disk_mb(deployment.max_object_bytes),
+            large_batch_machine_arn=self.large_batches.machine.arn,
+            max_object_bytes=deployment.max_object_bytes,
+            max_job_bytes=deployment.max_job_bytes,
+        )
+        self.large_batches.let_start(validate)
         validate.may_read(base.landing, f"{keys.BATCHES_PREFIX}*", versions=True)
         validate.may_read(base.lake, "ids/*")
-        validate.may_write(base.lake, "curated/batches/*", "quarantine/*", "profiles/batches/*", "ids/*")
+        validate.may_write(base.lake, "curated/batches/*", "quarantine/*", "profiles/batches/*", "ids/*", "ingest/*")
         validate.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
         validate.may_announce()
 
@@ -128,12 +149,19 @@ class DataStack(cdk.Stack):
         capture.may_write(base.lake, "predictions/*")
         capture.may_use_catalog("GetItem", "PutItem", "UpdateItem")
 
-        for name, function, bucket, prefix in (
-            ("Batches", validate, base.landing, keys.BATCHES_PREFIX),
-            ("Labels", labels, base.landing, keys.LABELS_PREFIX),
-            ("Captures", capture, base.lake, keys.CAPTURE_PREFIX),
+        for name, function, bucket, prefix, dead_letters in (
+            ("Batches", validate, base.landing, keys.BATCHES_PREFIX, poison),
+            ("Labels", labels, base.landing, keys.LABELS_PREFIX, None),
+            ("Captures", capture, base.lake, keys.CAPTURE_PREFIX, None),
         ):
-            self.inboxes[name] = Inbox(self, f"{name}Inbox", consumer=function, batch_size=10, max_concurrency=10)
+            self.inboxes[name] = Inbox(
+                self,
+                f"{name}Inbox",
+                consumer=function,
+                batch_size=10,
+                max_concurrency=10,
+                dead_letters=dead_letters,
+            )
             Route(
                 self,
                 f"{name}Landed",
@@ -253,9 +281,15 @@ class DataStack(cdk.Stack):
             "CatalogTable": base.catalog.table_name,
             "BusName": base.bus.event_bus_name,
             "TopicArn": base.topic.topic_arn,
+            "LargeBatchMachineArn": self.large_batches.machine.arn,
             **{f"{name}QueueUrl": inbox.queue.queue_url for name, inbox in self.inboxes.items()},
             **{f"{name}DeadLetterQueueUrl": inbox.dead_letters.queue_url for name, inbox in self.inboxes.items()},
             "UndeliveredQueueUrl": self.undelivered.queue_url,
         }
         for name, value in outputs.items():
             cdk.CfnOutput(self, name, value=value)
+
+
+def _disk_mb(max_object_bytes: int) -> int:
+    """Room for the file as it landed, for its rows again, and a little for ids and what was refused."""
+    return min(10_240, 512 + math.ceil(2.375 * max_object_bytes / 2**20))

@@ -45,7 +45,12 @@ class ObservabilityStack(cdk.Stack):
             "LearningUndelivered": learning.undelivered,
         }
         alarms = [self._dead_letters(key, queue) for key, queue in queues.items()]
-        alarms += [self._failures("Learning", learning.machine), self._failures("Rollout", serving.machine)]
+        machines = {
+            "Learning": learning.machine,
+            "Rollout": serving.machine,
+            "LargeBatch": data.large_batches.machine,
+        }
+        alarms += [self._failures(key, machine) for key, machine in machines.items()]
         self._budget()
         self.dashboard = LoopDashboard(
             self,
@@ -78,7 +83,7 @@ class ObservabilityStack(cdk.Stack):
             period=FIVE_MINUTES,
             label=f"{name} executions that ended badly",
         )
-        return self._alarm(f"{name}Failed", failed, f"A {name.lower()} execution of {self.foundation.loop.name} failed")
+        return self._alarm(f"{name}Failed", failed, f"An execution of {name} of {self.foundation.loop.name} failed")
 
     def _alarm(self, name: str, metric: cloudwatch.IMetric, description: str) -> cloudwatch.Alarm:
         alarm = cloudwatch.Alarm(

@@ -45,6 +45,8 @@ class Inbox(Construct):
         Messages a call.
     max_concurrency
         Calls at a time, 2 to 1000.
+    dead_letters
+        A queue for poison that others put messages into too; else one of its own.
     """
 
     def __init__(
@@ -56,15 +58,10 @@ class Inbox(Construct):
         batch_size: int,
         max_concurrency: int,
         max_receives: int = 5,
+        dead_letters: sqs.Queue | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.dead_letters = sqs.Queue(
-            self,
-            "DeadLetters",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=KEPT,
-        )
+        self.dead_letters = dead_letters or DeadLetters(self, "DeadLetters")
         timeout = consumer.function.timeout or cdk.Duration.seconds(3)
         self.queue = sqs.Queue(
             self,

@@ -23,8 +23,8 @@ __all__ = ["SourceBundle", "manifest", "prefix", "processing_step", "sync_statem
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"
 SYNC_RULES = {
-    "training-job": "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
-    "processing-job": "StepFunctionsGetEventsForSageMakerProcessingJobsRule",
+    "Training": "StepFunctionsGetEventsForSageMakerTrainingJobsRule",
+    "Processing": "StepFunctionsGetEventsForSageMakerProcessingJobsRule",
 }
 # What another try can cure. A job that failed by itself (States.TaskFailed) would fail again, at full price.
 RETRIED = ("SageMaker.AmazonSageMakerException", "SageMaker.ThrottlingException", "SageMaker.SdkClientException")
@@ -219,16 +219,16 @@ def processing_step(
     )
 
 
-def sync_statements(stack: cdk.Stack, loop: Loop, role_arn: str) -> list[iam.PolicyStatement]:
-    """What a state machine needs to run both kinds of job and to be told when they end."""
+def sync_statements(
+    stack: cdk.Stack, loop: Loop, role_arn: str, kinds: Sequence[str] = ("Training", "Processing")
+) -> list[iam.PolicyStatement]:
+    """What a state machine needs to run these kinds of job and to be told when they end."""
 
     def arn(service: str, resource: str, name: str) -> str:
         return stack.format_arn(service=service, resource=resource, resource_name=name)
 
-    jobs = [arn("sagemaker", kind, f"{loop.name}-*") for kind in SYNC_RULES]
-    actions = [
-        f"sagemaker:{verb}{kind}Job" for kind in ("Training", "Processing") for verb in ("Create", "Describe", "Stop")
-    ]
+    jobs = [arn("sagemaker", f"{kind.lower()}-job", f"{loop.name}-*") for kind in kinds]
+    actions = [f"sagemaker:{verb}{kind}Job" for kind in kinds for verb in ("Create", "Describe", "Stop")]
     return [
         iam.PolicyStatement(actions=[*actions, "sagemaker:AddTags", "sagemaker:ListTags"], resources=jobs),
         iam.PolicyStatement(
@@ -238,6 +238,6 @@ def sync_statements(stack: cdk.Stack, loop: Loop, role_arn: str) -> list[iam.Pol
         ),
         iam.PolicyStatement(
             actions=["events:PutTargets", "events:PutRule", "events:DescribeRule"],
-            resources=[arn("events", "rule", rule) for rule in SYNC_RULES.values()],
+            resources=[arn("events", "rule", SYNC_RULES[kind]) for kind in kinds],
         ),
     ]

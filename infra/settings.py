@@ -10,6 +10,7 @@ from types import MappingProxyType
 import aws_cdk as cdk
 from constructs import Construct, Node
 
+from perennial.cost import LARGE_BATCH_INSTANCE
 from perennial.project import Loop
 
 __all__ = ["FEATURE_FLAGS", "IMAGE_ACCOUNTS", "IMAGE_REPOSITORY", "IMAGE_TAG", "Deployment", "training_image_uri"]
@@ -35,6 +36,9 @@ _LONGEST_TAG = 256
 IMAGE_REPOSITORY = "sagemaker-scikit-learn"
 # Python 3.12, scikit-learn 1.9.0, numpy 2.5.1, scipy 1.18.0, pandas 2.2.3; patched by AWS until 2027-07-16.
 IMAGE_TAG = "1.9-0-cpu-py3"
+
+# What a function's disk, which AWS makes 10 GB large at most, holds twice.
+MOST_OBJECT_BYTES = 4 * 1024**3
 
 # Registry accounts of AWS's scikit-learn images, as sagemaker.core.image_uris of the SageMaker SDK gives them; a test
 # compares the two, so that the SDK (about 1 GB) isn't needed for a synthesis.
@@ -102,6 +106,13 @@ class Deployment:
         Who is told of alarms and approvals; none: subscribe to the topic later.
     image_digest
         `sha256:...` pins the container image exactly; none follows AWS's patches of the tag.
+    max_object_bytes
+        Landed files up to this are validated by a function, at most 4 GiB, which its disk must hold twice; larger
+        ones by a job.
+    max_job_bytes
+        Larger files are refused.
+    job_instance_type
+        What such a job runs on; all of its cores are used.
     """
 
     environment: str = "development"
@@ -111,6 +122,15 @@ class Deployment:
     audit_retention_days: int = 365
     alarm_email: str | None = None
     image_digest: str | None = None
+    max_object_bytes: int = MOST_OBJECT_BYTES
+    max_job_bytes: int = 1024**4
+    job_instance_type: str = LARGE_BATCH_INSTANCE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_object_bytes <= MOST_OBJECT_BYTES:
+            raise ValueError(f"max_object_bytes must be 1 to {MOST_OBJECT_BYTES}. Got {self.max_object_bytes} instead.")
+        if self.max_job_bytes < self.max_object_bytes:
+            raise ValueError(f"max_job_bytes must be at least max_object_bytes. Got {self.max_job_bytes} instead.")
 
     @classmethod
     def from_context(cls, node: Node) -> Deployment:
@@ -132,6 +152,9 @@ class Deployment:
             audit_retention_days=int(said("audit_retention_days") or 365),
             alarm_email=said("alarm_email"),
             image_digest=said("image_digest"),
+            max_object_bytes=int(said("max_object_bytes") or MOST_OBJECT_BYTES),
+            max_job_bytes=int(said("max_job_bytes") or 1024**4),
+            job_instance_type=said("job_instance_type") or LARGE_BATCH_INSTANCE,
         )
 
     def tags(self, loop: Loop) -> dict[str, str]:

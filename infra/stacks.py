@@ -41,7 +41,8 @@ def make_app(*, outdir: str | None = None, context: dict[str, str] | None = None
     The app with the stacks of every loop in loops/, or of the one that `-c loop=NAME` names.
 
     Other context: environment, cost_centre, keep_data, log_retention_days, audit_retention_days, alarm_email,
-    image_digest, architecture (of the functions: arm64 or x86_64).
+    image_digest, max_object_bytes, max_job_bytes, job_instance_type (of files too large for a function), architecture
+    (of the functions: arm64 or x86_64).
 
     Raises
     ------

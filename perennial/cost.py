@@ -7,6 +7,7 @@ Source: the AWS pricing pages of each service, as of `PRICES_AS_OF`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INSTANCE_HOUR_USD",
+    "LARGE_BATCH_INSTANCE",
     "PRICES",
     "PRICES_AS_OF",
     "CostEstimate",
@@ -30,6 +32,7 @@ __all__ = [
     "batch_cost",
     "cycle_cost",
     "idle_cost",
+    "large_batch_cost",
 ]
 
 PRICES_AS_OF: Final = "2026-11, us-east-1"
@@ -45,6 +48,8 @@ INSTANCE_HOUR_USD: Final[Mapping[str, float]] = {
     "ml.c5.xlarge": 0.204,
     "ml.c5.2xlarge": 0.408,
 }
+# What a file runs on that is too large for a function, unless a deployment says otherwise: 8 cores, 32 GB.
+LARGE_BATCH_INSTANCE: Final = "ml.m5.2xlarge"
 # Managed spot training is billed for what it used; AWS states savings of up to 90%. We count on half.
 _SPOT_SHARE: Final = 0.5
 # Downloading the image and the data is billed too.
@@ -69,6 +74,7 @@ class Prices:
     s3_put: float = 0.005 / 1e3
     s3_get: float = 0.0004 / 1e3
     s3_gb_month: float = 0.023
+    ml_volume_gb_month: float = 0.14
     event: float = 1.0 / 1e6
     metric_month: float = 0.30
     alarm_month: float = 0.10
@@ -116,6 +122,9 @@ class Usage:
     batch_seconds: float = 3.0
     train_seconds: float = 300.0
     evaluate_seconds: float = 120.0
+    # Fetched, read once by all cores, and written again: what is slowest is the disk.
+    large_batch_gb: float = 10.0
+    large_batch_gb_seconds: float = 25.0
 
 
 def _instance(kind: str, instance_type: str, seconds: float, *, count: int = 1, share: float = 1.0) -> CostEstimate:
@@ -166,6 +175,30 @@ def batch_cost(loop: Loop, usage: Usage | None = None, prices: Prices = PRICES) 
             CostItem("catalog", 10 * prices.dynamodb_write + 20 * prices.dynamodb_read, "10 writes, 20 reads"),
             CostItem("events", 4 * prices.event, "4 events"),
         )
+    )
+
+
+def large_batch_cost(usage: Usage | None = None, prices: Prices = PRICES) -> CostEstimate:
+    """USD of one landed file that is too large for a function, beside what any batch costs: its job and its volume."""
+    use = usage or Usage()
+    seconds = _JOB_START_SECONDS + use.large_batch_gb * use.large_batch_gb_seconds
+    parts, volume_gb = math.ceil(use.large_batch_gb * 1024 / 8), 30 + 3 * use.large_batch_gb
+    hours = seconds / 3600
+    return _sum(
+        _instance("job", LARGE_BATCH_INSTANCE, seconds),
+        CostEstimate(
+            (
+                CostItem(
+                    "volume",
+                    volume_gb * hours / _HOURS_A_MONTH * prices.ml_volume_gb_month,
+                    f"{volume_gb:.4g} GB for {hours:.4g} h",
+                ),
+                CostItem(
+                    "objects", parts * prices.s3_put + parts * prices.s3_get, f"{parts} parts read, as many written"
+                ),
+                CostItem("transitions", 4 * prices.transition, "4 state transitions"),
+            )
+        ),
     )
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "curated_labels_key",
     "dataset_item",
     "dataset_prefix",
+    "drift_page_key",
     "drift_report_key",
     "endpoint_name",
     "evaluation_prefix",
@@ -39,6 +40,8 @@ __all__ = [
     "labels_item",
     "labels_partition",
     "landing_item",
+    "large_order_key",
+    "large_outcome_key",
     "ledger_head_item",
     "ledger_item",
     "ledger_key",
@@ -138,6 +141,16 @@ def ids_key(batch_id: str, digest: str) -> str:
     return f"ids/{batch_id}/{digest}.ids"
 
 
+def large_order_key(name: str) -> str:
+    """What a job is to make a batch of; `name` is of its execution."""
+    return f"ingest/{name}/order.json"
+
+
+def large_outcome_key(name: str) -> str:
+    """What the job has made: written after everything that it speaks of."""
+    return f"ingest/{name}/outcome.json"
+
+
 def reference_key(model_version: str) -> str:
     """The merged profile and calibration of a model's own training batches."""
     return f"profiles/references/{model_version}.json"
@@ -156,6 +169,11 @@ def evaluation_prefix(run_id: str) -> str:
 def drift_report_key(batch_id: str) -> str:
     """The drift report made when this batch landed."""
     return f"reports/drift/{batch_id}.json"
+
+
+def drift_page_key(batch_id: str) -> str:
+    """The same report as a page for people; there where it is worth a look."""
+    return f"reports/drift/{batch_id}.html"
 
 
 def predictions_key(capture_id: str) -> str:

@@ -1,8 +1,9 @@
 """
-Unpack the source bundle beside this file, then evaluate: the entry point of the processing job.
+Unpack the source bundle beside this file, then run a module of it: the entry point of the processing jobs.
 
-A processing container brings no script mode of its own, so this file and sourcedir.tar.gz are its `code` input.
-It stands alone: the standard library only, and nothing of ours before the bundle is unpacked.
+The first argument names the module; without one it is training.evaluate. A processing container brings no script mode
+of its own, so this file and sourcedir.tar.gz are its `code` input. It stands alone: the standard library only, and
+nothing of ours before the bundle is unpacked.
 """
 
 import runpy
@@ -13,7 +14,9 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run `training.evaluate` from the bundle."""
+    """Run the module from the bundle."""
+    named = len(sys.argv) > 1 and not sys.argv[1].startswith("-")
+    module = sys.argv.pop(1) if named else "training.evaluate"
     here = Path(__file__).resolve().parent
     # The input's folder may be read-only; the temporary folder never is.
     source = Path(tempfile.mkdtemp(prefix="perennial-source-"))
@@ -23,7 +26,7 @@ def main() -> None:
     # This file is <base>/input/code/bootstrap.py, wherever the base was put.
     if here.parent.name == "input" and "--base" not in sys.argv:
         sys.argv += ["--base", str(here.parent.parent)]
-    runpy.run_module("training.evaluate", run_name="__main__", alter_sys=True)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,7 @@ class ProcessingContainer:
     version_dir: Path
     challenger_dir: Path
     champion_dir: Path
+    order_dir: Path
     output_dir: Path
     message_file: Path
 
@@ -113,6 +114,7 @@ class ProcessingContainer:
             version_dir=inputs / "version",
             challenger_dir=inputs / "challenger",
             champion_dir=inputs / "champion",
+            order_dir=inputs / "order",
             output_dir=base / "output",
             # SageMaker shows /opt/ml/output/message as the job's ExitMessage.
             message_file=base.parent / "output" / "message",

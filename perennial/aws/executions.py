@@ -56,6 +56,16 @@ class Executions:
                 raise
             return False
 
+    def alive(self, arn: str) -> bool:
+        """Whether an execution is under way or came to a good end; one that AWS doesn't know any more isn't."""
+        try:
+            status = self.stepfunctions.describe_execution(executionArn=arn)["status"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ExecutionDoesNotExist":
+                raise
+            return False
+        return status in ("RUNNING", "SUCCEEDED")
+
     def answer(self, task_token: str, output: Mapping[str, Any]) -> bool:
         """Gives a waiting task its result; False where nobody waits any more: answered before, or timed out."""
         try:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from perennial.checks import Finding, check_estimator, sample_rows
 from perennial.cli.project_root import find_root, load_named_loop
-from perennial.cost import CostEstimate, batch_cost, cycle_cost, idle_cost
+from perennial.cost import CostEstimate, batch_cost, cycle_cost, idle_cost, large_batch_cost
 
 if TYPE_CHECKING:
     from perennial.project import Loop
@@ -23,22 +23,33 @@ __all__ = ["Checked", "Costs", "check_loop", "cost_loop", "price_loop"]
 
 @dataclass(frozen=True)
 class Costs:
-    """What a loop costs: standing there for a month, taking one batch, learning and rolling out once."""
+    """What a loop costs: there for a month, taking a batch or a large one, learning and rolling out once."""
 
     idle: CostEstimate
     batch: CostEstimate
+    large_batch: CostEstimate
     cycle: CostEstimate
 
     def totals(self) -> dict[str, float]:
-        """The three sums in USD."""
-        return {"idle_month_usd": self.idle.usd, "batch_usd": self.batch.usd, "cycle_usd": self.cycle.usd}
+        """The sums in USD."""
+        return {
+            "idle_month_usd": self.idle.usd,
+            "batch_usd": self.batch.usd,
+            "large_batch_usd": self.large_batch.usd,
+            "cycle_usd": self.cycle.usd,
+        }
 
     def render(self) -> RenderableType:
         """As a person reads it, item by item."""
         table = Table(title="what it would cost (us-east-1, USD)", title_justify="left")
         for column in ("what", "USD", "how"):
             table.add_column(column)
-        for title, estimate in (("idle, a month", self.idle), ("one batch", self.batch), ("one cycle", self.cycle)):
+        for title, estimate in (
+            ("idle, a month", self.idle),
+            ("one batch", self.batch),
+            ("one file of 10 GB, besides", self.large_batch),
+            ("one cycle", self.cycle),
+        ):
             table.add_row(f"[bold]{title}[/bold]", f"{estimate.usd:,.4g}", "")
             for item in estimate.items:
                 table.add_row(f"  {item.name}", f"{item.usd:,.4g}", item.how)
@@ -110,7 +121,7 @@ def cost_loop(name: str) -> tuple[Costs, float]:
 
 def price_loop(loop: Loop) -> Costs:
     """What a loop costs by its policies and the price table."""
-    return Costs(idle=idle_cost(loop), batch=batch_cost(loop), cycle=cycle_cost(loop))
+    return Costs(idle=idle_cost(loop), batch=batch_cost(loop), large_batch=large_batch_cost(), cycle=cycle_cost(loop))
 
 
 def _estimator_findings(folder: Path, loop: Loop) -> list[Finding]:

@@ -60,7 +60,7 @@ def await_outcomes(
         still = []
         for file in waiting:
             item = deployment.catalog.get(file.item_key(deployment.loop))
-            if item is None:
+            if item is None or item.get("status") == "processing":
                 still.append(file)
                 continue
             yield file, _joined(deployment, item)

@@ -170,7 +170,7 @@ def test_a_message_that_is_no_event_is_logged_and_dropped(world: World) -> None:
 
 
 def test_a_file_beyond_the_size_limit_is_refused_without_being_fetched(world: World) -> None:
-    world.run(validate_batch, world.land(make_csv(rows=100)), max_object_bytes=100)
+    world.run(validate_batch, world.land(make_csv(rows=100)), max_object_bytes=10, max_job_bytes=100)
 
     [event] = world.announced()
     assert isinstance(event, BatchRejected)

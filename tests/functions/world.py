@@ -68,6 +68,7 @@ class World:
             "endpoint_name": ENDPOINT,
             "model_package_group": GROUP,
             "learning_machine_arn": self.machine_arn,
+            "large_batch_machine_arn": self.machine_arn,
             "topic_arn": self.topic_arn,
             "image_uri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/image:1",
             "source_bundle_uri": f"s3://{LAKE}/source/sourcedir.tar.gz",

@@ -97,7 +97,7 @@ def test_roles_are_passed_to_sagemaker_only(assembly: Assembly):
         for _, statement in statements(assembly, "AWS::IAM::Policy")
         if "iam:PassRole" in json.dumps(statement["Action"])
     ]
-    assert len(passing) == 2
+    assert len(passing) == 3
     for statement in passing:
         assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         assert "*" not in json.dumps(statement["Resource"])

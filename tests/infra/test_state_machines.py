@@ -1,4 +1,4 @@
-"""Both machines call only what exists, with arguments that AWS would take, and always have a way out."""
+"""The machines call only what exists, with arguments that AWS would take, and always have a way out."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ OPTIMIZED = {
     "lambda:invoke.waitForTaskToken": ("lambda", "Invoke"),
     "sagemaker:createTrainingJob.sync": ("sagemaker", "CreateTrainingJob"),
     "sagemaker:createProcessingJob.sync": ("sagemaker", "CreateProcessingJob"),
+    "sqs:sendMessage": ("sqs", "SendMessage"),
     "states:startExecution.sync:2": ("stepfunctions", "StartExecution"),
 }
 # https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html: any operation of SageMaker's API.
@@ -38,9 +39,9 @@ YEAR_SECONDS = 365 * 86400
 @pytest.fixture(scope="module")
 def machines(assembly: Assembly) -> dict[str, dict[str, Any]]:
     found = {}
-    for part in ("Serving", "Learning"):
+    for part in ("Data", "Serving", "Learning"):
         found |= definitions(assembly.templates[part], assembly.templates)
-    assert len(found) == 2
+    assert len(found) == 3
     return found
 
 
@@ -212,6 +213,15 @@ def test_only_a_passed_verdict_and_an_approval_lead_to_a_rollout(machines):
     assert {"BooleanEquals": True}.items() <= states["WhetherApproved"]["Choices"][0].items()
 
 
+def test_a_large_file_that_no_batch_can_be_made_of_goes_back_to_the_dead_letters_of_its_queue(machines):
+    (large,) = (machine for machine in machines.values() if "MakeBatch" in machine["States"])
+    states = large["States"]
+    for name in ("MakeBatch", "RecordBatch"):
+        assert states[name]["Catch"] == [{"ErrorEquals": ["States.ALL"], "Next": "GiveBack", "ResultPath": "$.error"}]
+    assert states["GiveBack"]["Parameters"]["QueueUrl"].startswith("BatchesDeadLetters")
+    assert {states["GiveBack"]["Next"], states["GiveBack"]["Catch"][0]["Next"]} == {"NotMade"}
+
+
 def test_machines_are_standard_logged_in_full_and_traced(assembly):
     for _, name, resource in assembly.resources("AWS::StepFunctions::StateMachine"):
         properties = resource["Properties"]
@@ -221,6 +231,6 @@ def test_machines_are_standard_logged_in_full_and_traced(assembly):
 
 
 def test_definitions_keep_within_the_size_that_step_functions_takes(assembly):
-    for part in ("Serving", "Learning"):
+    for part in ("Data", "Serving", "Learning"):
         for machine in definitions(assembly.templates[part], assembly.templates).values():
             assert len(str(machine)) < 1_000_000
