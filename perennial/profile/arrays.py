@@ -116,11 +116,13 @@ def from_texts(texts: Sequence[str | None]) -> Any:
     >>> from_texts(["é", None, ""]).to_pylist()
     ['é', None, '']
     """
-    encoded = [b"" if text is None else text.encode() for text in texts]
+    present = _present(np.array([text is None for text in texts], np.bool_)) if None in texts else None
+    given = [text or "" for text in texts] if present else texts
+    joined = "".join(given)  # type: ignore[arg-type]
+    lengths = map(len, given if joined.isascii() else [text.encode() for text in given])  # type: ignore
     ends = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum([len(text) for text in encoded], out=ends[1:])
-    present = _present(np.array([text is None for text in texts], np.bool_))
-    buffers = [present, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    np.cumsum(np.fromiter(lengths, np.int64, len(texts)), out=ends[1:])
+    buffers = [present, pa.py_buffer(ends), pa.py_buffer(joined.encode())]
     return pa.Array.from_buffers(pa.large_string(), len(texts), buffers).cast(pa.string())
 
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from perennial.profile.arrays import from_numbers, from_texts
+from perennial.profile.arrays import from_numbers, from_texts, numbers_of
 from perennial.profile.hashing import hash_text
 
 __all__ = ["BUCKETS", "VALUE_LIMIT", "CategoryBuilder", "CategoryCounts", "shortened"]
@@ -26,6 +27,7 @@ VALUE_LIMIT = 1024
 _TEXT_BYTES = 128
 BUCKETS = 256
 _NO_THRESHOLD = 2**64
+_TEXT = pa.string()
 
 
 def shortened(values: Any) -> Any:
@@ -89,36 +91,37 @@ class CategoryCounts:
 
 
 class CategoryBuilder:
-    """Adds blocks of values to one set of counts."""
+    """Adds blocks of values to one set of counts; values become Python objects only when it is built."""
 
     def __init__(self, limit: int = VALUE_LIMIT) -> None:
         self._limit = limit
         self._threshold = _NO_THRESHOLD
-        self._counts: dict[str, int] = {}
-        self._hashes: dict[str, int] = {}
+        self._values: Any = from_texts([])
+        self._counts = np.empty(0, np.int64)
+        self._hashes = np.empty(0, np.uint64)
         self._remainder = np.zeros(BUCKETS, np.int64)
 
     def add(self, values: Any, numbers: NDArray[np.int64]) -> None:
         """Count `numbers[i]` rows of text `values[i]` (an Arrow string array; values may repeat)."""
-        values = shortened(values)
-        hashes = hash_text(values)
+        values = shortened(values).cast(_TEXT)
         present = numbers > 0
-        if len(values) > self._limit:
-            # Many values: lower the threshold before any of them becomes a Python object.
-            distinct = np.unique(hashes[present])
-            if len(distinct) > self._limit:
-                self.lower_threshold(int(distinct[self._limit]))
+        hashes = hash_text(values)
         if self._threshold != _NO_THRESHOLD:
             over = hashes >= np.uint64(self._threshold)
             self._spill(hashes[over], numbers[over])
             present &= ~over
         if not present.all():
-            keep = np.flatnonzero(present)
+            keep = present.nonzero()[0]
             values, numbers, hashes = values.take(from_numbers(keep)), numbers[keep], hashes[keep]
-        for value, number, key in zip(values.to_pylist(), numbers.tolist(), hashes.tolist(), strict=True):
-            self._counts[value] = self._counts.get(value, 0) + number
-            self._hashes[value] = key
-        if len(self._counts) > 2 * self._limit:
+        both = pa.concat_arrays([self._values, values]).dictionary_encode()
+        place, size = numbers_of(both.indices), len(both.dictionary)
+        counts = np.zeros(size, np.int64)
+        np.add.at(counts, place, np.concatenate([self._counts, numbers]))
+        self._values, self._counts = both.dictionary, counts
+        every = np.concatenate([self._hashes, hashes])
+        self._hashes = np.empty(size, np.uint64)
+        self._hashes[place] = every
+        if size > 2 * self._limit:
             self._prune()
 
     def add_counts(self, part: CategoryCounts) -> CategoryBuilder:
@@ -133,20 +136,24 @@ class CategoryBuilder:
         """Move every value at or above `threshold` to the remainder."""
         if threshold < self._threshold:
             self._threshold = threshold
-            out = [value for value, key in self._hashes.items() if key >= threshold]
-            keys = np.array([self._hashes.pop(value) for value in out], np.uint64)
-            self._spill(keys, np.array([self._counts.pop(value) for value in out], np.int64))
+            over = self._hashes >= np.uint64(threshold)
+            if over.any():
+                self._spill(self._hashes[over], self._counts[over])
+                keep = (~over).nonzero()[0]
+                self._values = self._values.take(from_numbers(keep))
+                self._counts, self._hashes = self._counts[keep], self._hashes[keep]
         return self
 
     def build(self) -> CategoryCounts:
         """The counts of all that was added, in the order of their values."""
         self._prune()
-        return CategoryCounts(self._limit, dict(sorted(self._counts.items())), self._remainder.copy(), self._threshold)
+        counts = dict(sorted(zip(self._values.to_pylist(), self._counts.tolist(), strict=True)))
+        return CategoryCounts(self._limit, counts, self._remainder.copy(), self._threshold)
 
     def _prune(self) -> None:
         """Keep the `limit` values of lowest hash."""
-        if len(self._counts) > self._limit:
-            self.lower_threshold(sorted(self._hashes.values())[self._limit])
+        if len(self._hashes) > self._limit:
+            self.lower_threshold(int(np.partition(self._hashes, self._limit)[self._limit]))
 
     def _spill(self, hashes: NDArray[np.uint64], numbers: NDArray[np.int64]) -> None:
         np.add.at(self._remainder, (hashes & np.uint64(BUCKETS - 1)).view(np.int64), numbers)

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.profile.hashing import mix
-
 __all__ = ["DistinctBuilder", "DistinctSketch"]
 
 _BITS = 11
 _REGISTERS = 1 << _BITS
-_INDEX_SHIFT = np.uint64(64 - _BITS)
+_HALF, _INDEX_SHIFT, _SPREAD = np.uint64(32), np.uint64(64 - _BITS), np.uint64(0xBF58476D1CE4E5B9)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +50,16 @@ class DistinctBuilder:
     def add(self, hashes: NDArray[np.uint64], below: NDArray[np.bool_] | None = None) -> None:
         """Note the hashes of a block of values; `below`, if given, is scratch as long as they are."""
         if self._loosest is not None:
-            hashes = hashes[np.flatnonzero(np.less(hashes, self._loosest, out=below))]
+            hashes = hashes[np.less(hashes, self._loosest, out=below).nonzero()[0]]
         if not len(hashes):
             return
-        rank = (33 - np.frexp((hashes >> np.uint64(32)).astype(np.float64))[1]).astype(np.uint8)
+        leading = hashes >> _HALF
+        # The exponent of a whole number as a float is the place of its highest bit.
+        place = (leading.astype(np.float64).view(np.int64) >> 52) - 1022
+        rank = (33 - np.maximum(place, 0)).astype(np.uint8)
         # Leading bits make the rank; the index must not depend on them.
-        index = mix(hashes) >> _INDEX_SHIFT
-        higher = np.flatnonzero(rank > self._registers[index])
+        index = ((hashes ^ leading) * _SPREAD) >> _INDEX_SHIFT
+        higher = (rank > self._registers[index]).nonzero()[0]
         if not len(higher):
             return
         np.maximum.at(self._registers, index[higher], rank[higher])

@@ -206,6 +206,7 @@ class HistogramBuilder:
         self._keys: Ints = np.empty(0, np.int64)
         self._counts: Ints = np.empty(0, np.int64)
         self._dense: Ints | None = None
+        self._parts = 0
         self._known: _KnownValues | None = None
         #: On the grid: every distinct value up to the block in which they became too many to keep.
         self.exact_values: Floats = np.empty(0)
@@ -249,7 +250,10 @@ class HistogramBuilder:
         """Count blocks that `add_z` has prepared."""
         assert self._dense is not None
         self._dense += np.bincount(index, minlength=len(self._dense))
-        self._shrink()
+        self._parts += 1
+        # `build` finds the level: on the way a coarser one only saves time, and is looked for less and less often.
+        if self._parts & (self._parts - 1) == 0:
+            self._shrink()
 
     @staticmethod
     def sanitised(z: Floats) -> Floats:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,22 +107,25 @@ class MomentBuilder:
         z -= _ROUND_FINE
         coarse = np.add(z, _ROUND_COARSE, out=scratch[: len(z)])
         coarse -= _ROUND_COARSE
-        first = second = 0
-        for i in range(0, len(z), _DOT_ROWS):
-            c, f = coarse[i : i + _DOT_ROWS], z[i : i + _DOT_ROWS]
-            total = float(np.dot(f, _ONES[: len(f)]))
-            f -= c
-            squares, products = float(np.dot(c, c)), float(np.dot(c, f))
-            first += int(total * _FINE_UNIT)
-            second += (int(squares * _COARSE_UNIT) << 2 * (FRACTION_BITS - _COARSE_BITS)) + (
-                int(products * _MIXED_UNIT) << (FRACTION_BITS - _COARSE_BITS + 1)
-            )
-        self._first += first
-        self._second += second
+        whole = len(z) // _DOT_ROWS * _DOT_ROWS
+        if whole:
+            self._add_rows(z[:whole].reshape(-1, _DOT_ROWS), coarse[:whole].reshape(-1, _DOT_ROWS))
+        if whole < len(z):
+            self._add_rows(z[whole:].reshape(1, -1), coarse[whole:].reshape(1, -1))
 
     def build(self) -> Moments:
         """The moments of all that was added."""
         return Moments(self._grid, self.count, self._first, self._second)
+
+    def _add_rows(self, fine: NDArray[Any], coarse: NDArray[Any]) -> None:
+        """Sum blocks of at most `_DOT_ROWS` numbers, one a row of a matrix: few calls for many blocks."""
+        self._first += int((np.vecdot(fine, _ONES[: fine.shape[1]]) * _FINE_UNIT).astype(np.int64).sum())
+        fine -= coarse
+        squares = int((np.vecdot(coarse, coarse) * _COARSE_UNIT).astype(np.int64).sum())
+        products = int((np.vecdot(coarse, fine) * _MIXED_UNIT).astype(np.int64).sum())
+        self._second += (squares << 2 * (FRACTION_BITS - _COARSE_BITS)) + (
+            products << (FRACTION_BITS - _COARSE_BITS + 1)
+        )
 
     def _add_far(self, z: Floats) -> None:
         within = np.abs(z) <= _LIMB_LIMIT
