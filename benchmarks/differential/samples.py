@@ -39,7 +39,7 @@ class Sample:
     def columns(self) -> tuple[pa.Array, pa.Array]:
         """Both columns, the same at every call."""
         rng = np.random.default_rng(sum(self.name.encode()))
-        return tuple(  # type: ignore[return-value]
+        return tuple(
             self._column(rng, draw, share)
             for draw, share in zip((self.reference, self.current), self.null_shares, strict=True)
         )
