@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import kolmogorov
 
+from benchmarks.drift_quality.doane import group_counts
 from benchmarks.drift_quality.streams import DAYS, MIDDLES, Scenario, Stream
 from perennial.drift.calibration import Calibration, calibrate_columns
 from perennial.drift.distances import Binned, benjamini_hochberg
@@ -74,27 +75,12 @@ def nannyml_default(stream: Stream, window: int) -> Flags:
     """
     flags = []
     for batches, current in zip(stream.reference, stream.windows[:, window - 1], strict=True):
-        groups = _doane_groups(batches.sum(axis=0))
-        chunks = np.vstack([batches, current]) @ groups
+        reference = batches.sum(axis=0)
+        held = reference > 0
+        chunks = group_counts(MIDDLES[held], reference[held], MIDDLES, np.vstack([batches, current]))
         distances = _js(chunks[:-1].sum(axis=0), chunks)
         flags.append(abs(distances[-1] - distances[:-1].mean()) > 3 * distances[:-1].std())
     return np.array(flags)
-
-
-def _doane_groups(counts: Floats) -> Floats:
-    """Which group each bin of the simulation belongs to, as a matrix of ones; the last group is what lies outside."""
-    held = np.flatnonzero(counts)
-    low, high = MIDDLES[held[0]], MIDDLES[held[-1]]
-    rows = counts.sum()
-    mean = counts @ MIDDLES / rows
-    deviation = np.sqrt(counts @ (MIDDLES - mean) ** 2 / rows)
-    skewness = counts @ ((MIDDLES - mean) / deviation) ** 3 / rows
-    usual = np.sqrt(6 * (rows - 2) / ((rows + 1) * (rows + 3)))
-    groups = int(np.ceil(1 + np.log2(rows) + np.log2(1 + abs(skewness) / usual)))
-    edges = np.linspace(low, high, groups + 1)
-    place = np.where(high == MIDDLES, groups - 1, np.searchsorted(edges, MIDDLES, side="right") - 1)
-    outside = (low > MIDDLES) | (high < MIDDLES)
-    return np.eye(groups + 1)[np.where(outside, groups, place)]
 
 
 def _js(left: Floats, right: Floats) -> Floats:
