@@ -6,8 +6,8 @@ Trigger: learning machine. Announces: Dataset Frozen. Raises DatasetTooSmall.
 
 AWS actions
 -----------
-- lake bucket: s3:GetObject on `profiles/*`, `datasets/*` and the loop's file asset; s3:PutObject on `datasets/*`,
-  `profiles/references/*`; s3:ListBucket
+- lake bucket: s3:GetObject on `curated/*`, `profiles/*`, `datasets/*` and the loop's file asset; s3:PutObject on
+  `datasets/*`, `profiles/references/*`; s3:ListBucket
 - catalog table: dynamodb:GetItem, PutItem, UpdateItem, Query
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey
@@ -25,8 +25,9 @@ from functions import _shell
 from functions._shell import Shell
 from perennial import keys
 from perennial.aws.history import PastBatch, batches_until, labels_until
+from perennial.aws.labelled import labelled_rows
 from perennial.aws.live import LivePointer
-from perennial.dataset import DatasetVersion, channel_manifest, freeze
+from perennial.dataset import DatasetVersion, channel_manifest, freeze, require_labelled
 from perennial.drift import DriftPolicy, calibrate, choose_reference
 from perennial.drift.places import season_of
 from perennial.events import DatasetFrozen
@@ -53,6 +54,7 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     if "dataset" not in standing:
         past = list(batches_until(shell.catalog, name, datetime.fromisoformat(event["as_of"])))
         version, champion = _freeze(event, past, shell)
+        _require_labels(version, shell)
         _write(version, shell)
         _write_reference(version, past, shell)
         answer = _answer(version, champion, event.get("hyperparameters") or {}, shell)
@@ -98,6 +100,14 @@ def _freeze(
         loop_digest=loop.digest,
     )
     return version, champion
+
+
+def _require_labels(version: DatasetVersion, shell: Shell[Settings]) -> None:
+    """Jobs cost money: without labels for these very rows they would only find out that there are none."""
+    loop = shell.loop
+    wanted = loop.training.min_rows
+    labelled = labelled_rows(shell.lake, version, loop.contract, loop.labels, wanted=wanted)
+    require_labelled(version, labelled, loop.training)
 
 
 def _learnt(champion: SlotState | None, shell: Shell[Settings]) -> frozenset[str]:

@@ -85,7 +85,7 @@ class LearningStack(cdk.Stack):
     def _make_run_functions(self) -> None:
         base = self.foundation
         freeze = self._function("FreezeDataset", freeze_dataset, timeout=900, source_bundle_uri=self.source.archive_uri)
-        freeze.may_read(base.lake, "profiles/*", "datasets/*")
+        freeze.may_read(base.lake, "curated/*", "profiles/*", "datasets/*")
         freeze.may_write(base.lake, "datasets/*", "profiles/references/*")
         freeze.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
         freeze.may_announce()

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -21,8 +21,19 @@ from perennial.errors import DatasetTooSmall
 from perennial.labels import LabelPolicy, label_cutoff
 from perennial.policy import Policy, Seconds, format_duration, spelled
 
-__all__ = ["BatchEntry", "DatasetVersion", "LabelsEntry", "TrainingPolicy", "channel_manifest", "freeze"]
+__all__ = [
+    "BatchEntry",
+    "DatasetVersion",
+    "LabelsEntry",
+    "Part",
+    "TrainingPolicy",
+    "channel_manifest",
+    "freeze",
+    "labels_lacking",
+    "require_labelled",
+]
 
+Part = Literal["train", "holdout"]
 Mode = Literal["full", "window", "replay"]
 _MOST_HYPERPARAMETERS: Final = 80
 _LONGEST: Final = 250
@@ -307,6 +318,44 @@ def _require_enough(
         lacking.append(f"must have at least {policy.min_rows} rows. Got {rows} instead")
     if lacking:
         raise DatasetTooSmall(f"a dataset {'; '.join(lacking)} ({'; '.join(reasons)}).")
+
+
+def labels_lacking(labelled: Mapping[Part, int], *, wanted: int) -> str | None:
+    """
+    What is missing for a version to be learnt from and judged on, given its labelled rows by part.
+
+    >>> labels_lacking({"train": 150, "holdout": 60}, wanted=200)
+    >>> labels_lacking({"train": 150, "holdout": 0}, wanted=100)
+    'must have a labelled row to hold out. Got none instead'
+    """
+    total = sum(labelled.values())
+    if total < wanted:
+        return f"must have at least {wanted} labelled rows. Got {total} instead"
+    for part, purpose in (("train", "to train on"), ("holdout", "to hold out")):
+        if not labelled.get(cast("Part", part)):
+            return f"must have a labelled row {purpose}. Got none instead"
+    return None
+
+
+def require_labelled(version: DatasetVersion, labelled: Mapping[Part, int], policy: TrainingPolicy) -> None:
+    """
+    Refuse a version whose own rows have too few labels, however many labels there are of others.
+
+    Parameters
+    ----------
+    labelled
+        Labelled rows by part; counting may have stopped once there were enough.
+
+    Raises
+    ------
+    DatasetTooSmall
+        Says how many labelled rows there are, of how many, and how the rows were chosen.
+    """
+    lacking = labels_lacking(labelled, wanted=policy.min_rows)
+    if lacking:
+        rows = sum(batch.rows for batch in (*version.train, *version.holdout))
+        reasons = (f"{rows} rows in {len(version.train) + len(version.holdout)} batches", *version.reasons)
+        raise DatasetTooSmall(f"a dataset {lacking} ({'; '.join(reasons)}).")
 
 
 def _split(

@@ -1,9 +1,11 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from perennial.dataset import DatasetVersion, LabelsEntry, TrainingPolicy, channel_manifest
+from perennial.dataset import DatasetVersion, LabelsEntry, TrainingPolicy, channel_manifest, require_labelled
 from perennial.errors import DatasetTooSmall
 from perennial.labels import LabelPolicy
 from tests.builders import day, make_batch, make_batches, make_dataset_version, make_labels
@@ -174,6 +176,22 @@ def test_too_little_to_learn_from_is_refused_with_the_numbers(batches, labels, t
 def test_where_silence_is_a_label_few_labels_are_enough():
     policy = LabelPolicy.model_validate({"negative_after": "1d"})
     assert make_dataset_version(labels=[make_labels(rows=3)], label_policy=policy).train
+
+
+@pytest.mark.parametrize(
+    ("labelled", "told"),
+    [
+        ({"train": 150, "holdout": 49}, "at least 200 labelled rows. Got 199 instead (300 rows in 3 batches"),
+        ({"train": 0, "holdout": 300}, "a labelled row to train on. Got none instead"),
+        ({"train": 300, "holdout": 0}, "a labelled row to hold out. Got none instead"),
+        ({}, "at least 200 labelled rows. Got 0 instead"),
+    ],
+)
+def test_a_version_whose_own_rows_lack_labels_is_refused(labelled, told):
+    version = make_dataset_version(make_batches(3))
+    with pytest.raises(DatasetTooSmall, match=re.escape(told)):
+        require_labelled(version, labelled, TrainingPolicy())
+    require_labelled(version, {"train": 199, "holdout": 1}, TrainingPolicy())
 
 
 def test_the_version_is_written_and_read_back_unchanged():
