@@ -75,9 +75,10 @@ class LocalCloud:
             said = "\n".join((done.stdout + done.stderr).splitlines()[-25:])
             raise EnvironmentLacking(f"`cdk {arguments[0]}` must succeed. Got exit code {done.returncode}:\n{said}")
 
-    def synthesize(self, assembly: Path) -> None:
-        """Synthesize once; what is deployed afterwards is exactly this."""
-        self.cdk("synth", "-q", "--output", str(assembly), output=self.server.state_dir / "synth.log")
+    def synthesize(self, assembly: Path, **context: str) -> None:
+        """Synthesize once, with this context of the CDK; what is deployed afterwards is exactly this."""
+        said = [part for name, value in context.items() for part in ("-c", f"{name}={value}")]
+        self.cdk("synth", "-q", "--output", str(assembly), *said, output=self.server.state_dir / "synth.log")
 
     def deploy(self, assembly: Path) -> None:
         """Bootstrap the environment and deploy every stack of the assembly."""

@@ -182,9 +182,11 @@ def test_check_as_json(perennial):
     ran = perennial("check", "bikeshare", "--json")
     assert ran.code == 0
     found = json.loads(ran.out)
-    assert {"loop", "digest", "good", "findings", "idle_month_usd", "batch_usd", "cycle_usd"} == set(found)
+    assert {"loop", "digest", "good", "findings", "idle_month_usd", "batch_usd", "large_batch_usd", "cycle_usd"} == set(
+        found
+    )
     assert (found["loop"], found["good"], found["findings"]) == ("bikeshare", True, [])
-    assert all(found[name] > 0 for name in ("idle_month_usd", "batch_usd", "cycle_usd"))
+    assert all(found[name] > 0 for name in ("idle_month_usd", "batch_usd", "large_batch_usd", "cycle_usd"))
 
 
 def test_validate_as_json_counts_and_gives_reasons(perennial, week):
