@@ -2,7 +2,7 @@
 The newest window is compared with the champion's reference; the report says which columns moved and by how much.
 
 Trigger: bus, Batch Accepted. Announces: Drift Detected. Metrics: DriftEffect (largest weighted effect),
-DriftedColumns.
+DriftedColumns. A window that is worth a look gets a page for people beside its report.
 
 AWS actions
 -----------
@@ -29,11 +29,12 @@ from perennial.aws.evidence import observe_window
 from perennial.aws.history import PastBatch, window_ending_at
 from perennial.aws.lake import ObjectGone
 from perennial.aws.live import LivePointer
-from perennial.drift import Calibration, DriftPolicy, DriftReport, WindowEvidence, check, policy_for
+from perennial.drift import Calibration, DriftPolicy, DriftReport, check, look_jointly, policy_for, weights_of
 from perennial.drift.places import season_of
 from perennial.errors import EventInvalid
 from perennial.events import BatchAccepted, DriftDetected, parse
 from perennial.profile import Profile, merge
+from perennial.report import drift_page, render_drift
 from perennial.trigger import Window
 
 __all__ = ["Settings", "handler", "run"]
@@ -79,13 +80,17 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
         return _skipped("the batch is not newer than the champion's reference", shell)
     span = HISTORY_WINDOWS + policy.window_batches
     past = window_ending_at(shell.catalog, shell.loop.name, accepted.last_event_at, accepted.batch_id, span)
-    report = _check(reference, past, policy_for(shell.loop.contract, policy), shell)
-    key = keys.drift_report_key(accepted.batch_id)
+    checked = _check(reference, past, policy_for(shell.loop.contract, policy), shell)
+    report, key = checked.report, keys.drift_report_key(accepted.batch_id)
     kept = {
         "model_version": reference.model_version,
         "batch_ids": [batch.entry.batch_id for batch in past[-policy.window_batches :]],
+        "page_key": keys.drift_page_key(accepted.batch_id) if report.worth_a_look else None,
         "report": json.loads(report.to_json()),
     }
+    if report.worth_a_look:
+        page = _page(checked, reference, shell).encode()
+        shell.lake.put(keys.drift_page_key(accepted.batch_id), page, content_type="text/html; charset=utf-8")
     shell.lake.put_json(key, kept)
     drifted = report.verdict == "drifted"
     observe_window(
@@ -98,7 +103,8 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
         _announce(accepted, report, key, shell)
     _measure(report, shell)
     shell.logger.info({"event": "drift checked", "batch_id": accepted.batch_id, "verdict": report.verdict})
-    return {"verdict": report.verdict, "columns": list(report.drifted_columns), "report_key": key}
+    found = {"verdict": report.verdict, "columns": list(report.drifted_columns)}
+    return {**found, "report_key": key, "page_key": kept["page_key"]}
 
 
 def _parse(event: dict[str, Any], loop: str) -> BatchAccepted:
@@ -113,45 +119,63 @@ def _skipped(reason: str, shell: Shell[Settings]) -> dict[str, Any]:
     return {"verdict": "skipped", "reason": reason}
 
 
-def _check(reference: Reference, past: Sequence[PastBatch], policy: DriftPolicy, shell: Shell[Settings]) -> DriftReport:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A window's report, what it was compared with, and the reports of the windows before."""
+
+    report: DriftReport
+    against: Profile
+    window: Profile
+    earlier: tuple[DriftReport, ...]
+
+
+def _check(reference: Reference, past: Sequence[PastBatch], policy: DriftPolicy, shell: Shell[Settings]) -> Checked:
     window = past[-policy.window_batches :]
     profile = merge(Profile.from_bytes(shell.lake.get(batch.profile_key)) for batch in window)
     now = window[-1].entry.first_event_at
     season = season_of(now, policy.season)
-    # The columns' weights: the champion's importances are how much each of them matters to its predictions.
-    importances = _importances(reference.model_version, shell)
-    weights = {**importances, **policy.weights} if importances else policy.weights
-    return check(
-        reference.seasons.get(season, reference.profile),
+    against = reference.seasons.get(season, reference.profile)
+    earlier = _history(reference, past[:-1], shell)
+    report = check(
+        against,
         profile,
         calibration=reference.calibration,
         policy=policy,
-        weights=weights,
-        history=_history(reference, past[:-1], shell),
+        # How much each column matters to the champion's predictions; what the loop says of a column goes before.
+        weights={**weights_of(_importances(reference.model_version, shell)), **policy.weights},
+        history=earlier,
         now=now,
         season=season if policy.season != "none" else None,
     )
+    return Checked(look_jointly(report, against, profile, seed=shell.loop.training.seed), against, profile, earlier)
+
+
+def _page(checked: Checked, reference: Reference, shell: Shell[Settings]) -> str:
+    """What changed, by how much and since when, for a person."""
+    told = drift_page(
+        checked.report,
+        checked.against,
+        checked.window,
+        title=f"Drift check of {shell.loop.name}",
+        subtitle=f"{checked.window.rows:,} rows against {checked.against.rows:,} that the champion "
+        f"{reference.model_version[:8]} learnt from, up to {reference.until:%Y-%m-%d %H:%M}.",
+        earlier=checked.earlier,
+        notes=(f"The thresholds: {reference.calibration.reason}.",),
+    )
+    return render_drift(checked.report, told)
 
 
 def _importances(model_version: str, shell: Shell[Settings]) -> dict[str, float]:
-    """
-    The champion's importances as weights around 1, kept from 0: an unimportant column may still break.
-
-    A column that the model hardly uses gets a quarter of an average column's budget.
-    """
+    """The champion's, as its evaluation measured them; none where it has no evaluation."""
     try:
         evaluation = shell.lake.get_json(f"{keys.evaluation_prefix(model_version)}evaluation.json")
     except ObjectGone:
         return {}
-    shares = {name: max(float(share), 0.0) for name, share in (evaluation.get("importances") or {}).items()}
-    total = sum(shares.values())
-    if total <= 0:
-        return {}
-    return {name: 0.25 + 0.75 * share * len(shares) / total for name, share in shares.items()}
+    return dict(evaluation.get("importances") or {})
 
 
-def _history(reference: Reference, past: Sequence[PastBatch], shell: Shell[Settings]) -> list[WindowEvidence]:
-    """Evidence of the windows since this champion's reference, oldest first; a window without a report is left out."""
+def _history(reference: Reference, past: Sequence[PastBatch], shell: Shell[Settings]) -> tuple[DriftReport, ...]:
+    """Reports of the windows since this champion's reference, oldest first; a window without one is left out."""
     found = []
     for batch in past:
         if batch.entry.last_event_at <= reference.until:
@@ -161,8 +185,8 @@ def _history(reference: Reference, past: Sequence[PastBatch], shell: Shell[Setti
         except ObjectGone:
             continue
         if kept["model_version"] == reference.model_version:
-            found.append(DriftReport.model_validate(kept["report"]).evidence)
-    return found
+            found.append(DriftReport.model_validate(kept["report"]))
+    return tuple(found)
 
 
 def _announce(accepted: BatchAccepted, report: DriftReport, key: str, shell: Shell[Settings]) -> None:

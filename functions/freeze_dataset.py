@@ -28,7 +28,7 @@ from perennial.aws.history import PastBatch, batches_until, labels_until
 from perennial.aws.labelled import labelled_rows
 from perennial.aws.live import LivePointer
 from perennial.dataset import DatasetVersion, channel_manifest, freeze, require_labelled
-from perennial.drift import DriftPolicy, calibrate, choose_reference
+from perennial.drift import DriftPolicy, calibrate, choose_reference, policy_for
 from perennial.drift.places import season_of
 from perennial.events import DatasetFrozen
 from perennial.profile import Profile, merge
@@ -149,7 +149,7 @@ def _write_reference(version: DatasetVersion, past: Sequence[PastBatch], shell: 
     used = [batch for batch in past if batch.entry.batch_id in trained]
     profiles = [Profile.from_bytes(shell.lake.get(batch.profile_key)) for batch in used]
     begins = [batch.entry.first_event_at for batch in used]
-    policy = shell.loop.triggers.drift or DriftPolicy.model_validate({})
+    policy = policy_for(shell.loop.contract, shell.loop.triggers.drift or DriftPolicy.model_validate({}))
     calibration = calibrate(profiles, policy=policy, times=begins)
     reference = {
         "model_version": version.run_id,

@@ -13,7 +13,16 @@ from rich.text import Text
 from perennial.cli.data import read_profile
 from perennial.cli.project_root import load_named_loop
 from perennial.contract import Contract
-from perennial.drift import Calibration, DriftPolicy, DriftReport, calibrate, check, choose_reference, policy_for
+from perennial.drift import (
+    Calibration,
+    DriftPolicy,
+    DriftReport,
+    calibrate,
+    check,
+    choose_reference,
+    look_jointly,
+    policy_for,
+)
 from perennial.drift.places import season_of
 from perennial.profile import Profile
 
@@ -97,6 +106,7 @@ def compare(
     window = read_profile(current)
     report, sentence = watch.check(window, history)
     compared_with, _ = watch.reference_for(report.evidence.at)
+    report = look_jointly(report, compared_with, window, seed=0)
     return Compared(
         loop=loop,
         report=report,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from perennial.drift.calibration import Calibration
-    from perennial.drift.policy import DriftPolicy, policy_for
+    from perennial.drift.classifier import look_jointly
+    from perennial.drift.policy import DriftPolicy, policy_for, weights_of
     from perennial.drift.report import ColumnDrift, DriftReport, WindowEvidence
     from perennial.drift.shares import compare_shares
     from perennial.drift.watch import calibrate, check, choose_reference
@@ -24,7 +25,9 @@ __all__ = [
     "check",
     "choose_reference",
     "compare_shares",
+    "look_jointly",
     "policy_for",
+    "weights_of",
 ]
 
 _HOMES = {
@@ -37,7 +40,9 @@ _HOMES = {
     "check": "watch",
     "choose_reference": "watch",
     "compare_shares": "shares",
+    "look_jointly": "classifier",
     "policy_for": "policy",
+    "weights_of": "policy",
 }
 
 

@@ -8,11 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from perennial.contract import Contract
 
-__all__ = ["DriftPolicy", "Season", "policy_for"]
+__all__ = ["DriftPolicy", "Season", "policy_for", "weights_of"]
 
 Season = Literal["none", "hour", "weekday", "month"]
 WORDS = " (words)"
 """What the words of a text column are called, after the column's name."""
+LEAST_WEIGHT = 0.25
+"""Share of an average column's budget that a column keeps which the model doesn't use: it may still break."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -79,3 +81,22 @@ def policy_for(contract: "Contract", policy: DriftPolicy) -> DriftPolicy:
         if settings.floor is not None:
             floors[name] = settings.floor
     return policy.model_copy(update={"weights": weights | dict(policy.weights), "floors": floors | dict(policy.floors)})
+
+
+def weights_of(importances: Mapping[str, float]) -> dict[str, float]:
+    """
+    Columns' shares of the budget, 1 on average, by how much the champion relies on each.
+
+    Nothing where no column has any importance.
+
+    >>> weights_of({"temp": 0.9, "hum": 0.1, "wind": 0.0})
+    {'temp': 2.275, 'hum': 0.475, 'wind': 0.25}
+    """
+    shares = {name: max(float(share), 0.0) for name, share in importances.items()}
+    total = sum(shares.values())
+    if total <= 0:
+        return {}
+    return {
+        name: round(LEAST_WEIGHT + (1 - LEAST_WEIGHT) * share * len(shares) / total, 6)
+        for name, share in shares.items()
+    }

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-__all__ = ["ColumnDrift", "DriftReport", "Verdict", "WindowEvidence"]
+__all__ = ["ColumnDrift", "DriftReport", "JointDrift", "Verdict", "WindowEvidence"]
 
 Verdict = Literal["drifted", "steady", "inconclusive"]
 
@@ -63,8 +63,29 @@ class WindowEvidence(_Frozen):
     raised: tuple[str, ...] = ()
 
 
+class JointDrift(_Frozen):
+    """
+    Whether rows of a window can be told from rows of the reference, when no single column shows anything.
+
+    `auc`: chance that a classifier ranks a row of the window above one of the reference, on rows it did not learn
+    from; 0.5 is guessing. `columns`: what it relied on most, strongest first. `rows`: in both samples.
+    """
+
+    verdict: Verdict
+    auc: float
+    p_value: float
+    rows: tuple[int, int]
+    columns: tuple[str, ...]
+    sentence: str
+
+
 class DriftReport(_Frozen):
-    """The answer of one drift check; `reasons` are sentences, the most important first."""
+    """
+    The answer of one drift check; `reasons` are sentences, the most important first.
+
+    `joint` is there where the columns together were looked at as well: worth a look, never an alarm, since the budget
+    of false alarms is spent on the columns.
+    """
 
     verdict: Verdict
     columns: tuple[ColumnDrift, ...]
@@ -73,6 +94,13 @@ class DriftReport(_Frozen):
     calibrated: bool
     alarm_level: float
     evidence: WindowEvidence
+    joint: JointDrift | None = None
+
+    @property
+    def worth_a_look(self) -> bool:
+        """Whether a person should see it: an alarm, a warning, or columns that drifted together only."""
+        marked = any(column.drifted or column.warned for column in self.columns)
+        return marked or (self.joint is not None and self.joint.verdict == "drifted")
 
     @property
     def drifted_columns(self) -> tuple[str, ...]:

@@ -208,6 +208,28 @@ def test_a_shifted_batch_is_drift_with_a_report_and_an_event(watched: World) -> 
     assert Streak.model_validate(watched.catalog.get(keys.evidence_item("demo", "drift"))).length == 1
 
 
+def test_a_drifted_window_has_a_page_that_shows_it_beside_the_windows_before(watched: World) -> None:
+    answers = [
+        watched.run(check_drift, drift_event(land_batches(watched, range(day, day + 1), labels=False, mean=3.0)))
+        for day in (27, 28)
+    ]
+
+    stored = watched.objects()
+    page = stored[answers[1]["page_key"]].decode()
+    assert json.loads(stored[answers[1]["report_key"]])["page_key"] == answers[1]["page_key"]
+    assert "Drift check of demo" in page
+    assert page.count(", drifted</title>") >= 2
+    head = watched.clients.s3.head_object(Bucket=watched.lake.bucket, Key=answers[1]["page_key"])
+    assert head["ContentType"].startswith("text/html")
+
+
+def test_a_steady_window_has_no_page(watched: World) -> None:
+    answer = watched.run(check_drift, drift_event(land_batches(watched, range(27, 28), labels=False)))
+
+    assert answer["page_key"] is None
+    assert not [key for key in watched.objects() if key.endswith(".html")]
+
+
 def test_a_calm_batch_is_steady_and_counts_as_such(watched: World) -> None:
     answer = watched.run(check_drift, drift_event(land_batches(watched, range(27, 28), labels=False)))
 

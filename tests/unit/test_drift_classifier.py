@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.contract import Contract
+from perennial.drift import DriftPolicy, DriftReport, check, look_jointly
 from perennial.drift.classifier import check_jointly
 from perennial.profile import Profile, profile_table
 
@@ -48,3 +49,45 @@ def test_small_samples_are_inconclusive() -> None:
     found = check_jointly(make_profile(seed=1), make_profile(seed=2, rows=20), seed=7)
     assert found.verdict == "inconclusive"
     assert found.sentence == "the samples must have 60 rows and a column in common. Got (256, 20) rows instead"
+
+
+def look(window: Profile, **policy: dict[str, float]) -> DriftReport:
+    reference = make_profile(seed=1)
+    report = check(reference, window, calibration=None, policy=DriftPolicy(**policy))
+    return look_jointly(report, reference, window, seed=7)
+
+
+def test_columns_that_drift_together_only_are_worth_a_look_but_no_alarm() -> None:
+    report = look(make_profile(seed=2, together=0.95))
+    assert (report.verdict, report.worth_a_look, report.drifted_columns) == ("steady", True, ())
+    assert report.joint is not None and report.joint.verdict == "drifted"
+    assert report.reasons[-1] == f"together, though, {report.joint.sentence}"
+    assert DriftReport.model_validate_json(report.to_json()) == report
+
+
+def test_a_calm_window_says_that_it_was_looked_at_and_nothing_more() -> None:
+    report = look(make_profile(seed=2))
+    assert report.joint is not None and report.joint.verdict == "steady"
+    assert not report.worth_a_look
+    assert not any("together" in reason for reason in report.reasons)
+
+
+def test_columns_left_out_of_the_check_are_left_out_of_the_joint_one() -> None:
+    report = look(make_profile(seed=2, together=0.95), weights={"a": 0.0})
+    assert report.joint is not None and report.joint.verdict == "steady"
+
+
+def test_a_window_whose_columns_drifted_is_not_looked_at_again() -> None:
+    reference = make_profile(seed=1)
+    shifted = profile_table(
+        pa.table({name: np.random.default_rng(4).normal(2, 1, 600) for name in "abc"} | {"kind": ["x", "y"] * 300}),
+        CONTRACT,
+    )
+    report = check(reference, shifted, calibration=None, policy=DriftPolicy())
+    assert report.verdict == "drifted"
+    assert look_jointly(report, reference, shifted, seed=7) is report
+
+
+def test_chance_raises_the_joint_check_no_more_often_than_its_level_says() -> None:
+    found = [check_jointly(make_profile(seed=s), make_profile(seed=900 + s), seed=s, min_auc=0.0) for s in range(60)]
+    assert sum(one.p_value <= 0.1 for one in found) <= 12  # 6 on average; more than 12 in 1 of 200 suites
