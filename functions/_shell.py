@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from perennial import keys
 from perennial.aws.bus import Bus
 from perennial.aws.catalog import Catalog
 from perennial.aws.clients import Clients
@@ -36,9 +37,13 @@ if TYPE_CHECKING:
 
     from perennial.project import Loop
 
-__all__ = ["Settings", "Shell", "each_message", "lambda_handler"]
+__all__ = ["EXPIRY_ATTRIBUTE", "Invocation", "Settings", "Shell", "each_message", "lambda_handler"]
 
 NAMESPACE = "Perennial"
+# The catalog table's TTL attribute; DynamoDB looks at numbers only.
+EXPIRY_ATTRIBUTE = "expires_at"
+# Longer than any retry of a message comes later.
+MESSAGE_KEPT_SECONDS = 30 * 86_400
 
 
 class Settings(BaseModel):
@@ -83,6 +88,13 @@ def _wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass
+class Invocation:
+    """The call under way; `context` is Lambda's, which knows how much time is left."""
+
+    context: Any = None
+
+
 @dataclass(frozen=True)
 class Shell[S: Settings]:
     """Everything a function reaches the outside with; each part is made when first used."""
@@ -93,6 +105,7 @@ class Shell[S: Settings]:
     sleep: Callable[[float], None] = time.sleep
     service: str = "perennial"
     function_name: str = ""
+    invocation: Invocation = field(default_factory=Invocation)
 
     def now(self) -> datetime:
         """The time, aware and in UTC; the only clock of a function."""
@@ -162,6 +175,46 @@ class Shell[S: Settings]:
         self.bus.announce(recorded)
         return recorded
 
+    def tell_people(self, topic_arn: str, *, about: Mapping[str, str], subject: str, message: str) -> None:
+        """
+        Publishes a message to people, once for what it is `about`, however often a retry comes back to it.
+
+        All else that functions do may be done twice; a mail that comes twice is two mails. Powertools claims what the
+        message is about in the catalog first. Who dies with the claim loses it when its own time would have been up: so
+        a message may come twice after a crash between publishing and saying so, and never not at all.
+
+        Raises
+        ------
+        IdempotencyAlreadyInProgressError
+            Somebody else has the claim: try again later.
+        """
+        from aws_lambda_powertools.utilities.idempotency import (
+            DynamoDBPersistenceLayer,
+            IdempotencyConfig,
+            idempotent_function,
+        )
+
+        store = DynamoDBPersistenceLayer(
+            table_name=self.settings.catalog_table,
+            key_attr="pk",
+            static_pk_value=keys.messages_partition(self.settings.loop_name),
+            sort_key_attr="sk",
+            expiry_attr=EXPIRY_ATTRIBUTE,
+            boto3_client=self.clients.dynamodb,
+        )
+        config = IdempotencyConfig(
+            expires_after_seconds=MESSAGE_KEPT_SECONDS, hash_function="sha256", lambda_context=self.invocation.context
+        )
+
+        @idempotent_function(
+            data_keyword_argument="about", persistence_store=store, config=config, key_prefix=self.settings.loop_name
+        )
+        def publish(*, about: Mapping[str, str]) -> str:
+            answer = self.clients.sns.publish(TopicArn=topic_arn, Subject=subject, Message=message)
+            return str(answer["MessageId"])
+
+        self.logger.info({"event": "people told", "about": dict(about), "message_id": publish(about=dict(about))})
+
     @cached_property
     def loop(self) -> Loop:
         """The loop as it was deployed, read once."""
@@ -203,6 +256,7 @@ def lambda_handler[S: Settings, R](
 
     def handler(event: Any, context: Any) -> R:
         shell, traced = opened()
+        shell.invocation.context = context
         shell.logger.append_keys(
             loop=shell.settings.loop_name, function_request_id=getattr(context, "aws_request_id", None)
         )

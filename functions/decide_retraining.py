@@ -126,7 +126,9 @@ def _from_event(said: object, shell: Shell[Settings]) -> Signal:
     if isinstance(said, LabelsJoined):
         # Labels land after their rows: often it is they that make a history long enough to learn from.
         return _made("new data", said.as_of, (f"new data: labels {said.labels_id[:8]} landed",), said.labels_id, shell)
-    raise EventInvalid("a signal must be drift, a fall of quality or value, a batch or labels. Got another event instead.")
+    raise EventInvalid(
+        "a signal must be drift, a fall of quality or value, a batch or labels. Got another event instead."
+    )
 
 
 def _made(

@@ -9,7 +9,7 @@ AWS actions
 - model package group's packages: sagemaker:DescribeModelPackage, sagemaker:UpdateModelPackage
 - lake bucket: s3:GetObject on `models/*`, `reports/evaluations/*` and the loop's file asset; s3:ListBucket
 - topic: sns:Publish
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem
+- catalog table: dynamodb:GetItem, PutItem, UpdateItem, DeleteItem (the claim of a message that wasn't sent)
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey
 """
@@ -127,10 +127,15 @@ def _ask(request: ApprovalRequest, way: ApprovalRoute, shell: Shell[Settings]) -
         f"Evidence bundle: {request.bundle_digest}",
         f"perennial approve {name} {request.model_version}, or perennial reject, or the model registry.",
     ]
-    shell.clients.sns.publish(
-        TopicArn=shell.settings.topic_arn,
-        Subject=f"Approve a model of {name}?",
-        Message="\n".join(lines),
+    shell.tell_people(
+        shell.settings.topic_arn,
+        about={
+            "question": "approval",
+            "model_version": request.model_version,
+            "artifact_digest": request.artifact_digest,
+        },
+        subject=f"Approve a model of {name}?",
+        message="\n".join(lines),
     )
     return {"asked": "person"}
 

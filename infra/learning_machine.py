@@ -17,6 +17,8 @@ __all__ = ["LearningParts", "learning_definition"]
 # The longest that a machine lives is the longest approval and the longest rollout, one after the other.
 SLACK_SECONDS = 86_400
 FAILED = caught("ConcludeFailed")
+# Who died while telling people keeps the claim for as long as a function may run: a minute.
+MESSAGE_UNDER_WAY = "IdempotencyAlreadyInProgressError"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,7 @@ def _decide(parts: LearningParts) -> States:
             next_state="WhetherApproved",
             timeout_seconds=parts.approval_seconds,
             # Not States.Timeout: a person who didn't answer in time isn't asked again.
-            retries=[retry(TRANSIENT[:-1])],
+            retries=[retry([MESSAGE_UNDER_WAY], seconds=10, attempts=12), retry(TRANSIENT[:-1])],
             catches=[caught("ConcludeUnanswered", "States.Timeout"), FAILED],
         ),
         "WhetherApproved": choose(on("RollOut", approved), otherwise="ConcludeDenied"),

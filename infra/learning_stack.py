@@ -124,6 +124,7 @@ class LearningStack(cdk.Stack):
             function.may_read(base.lake, "models/*", "reports/evaluations/*")
             function.may_use_catalog("GetItem", "PutItem", "UpdateItem")
             function.may_announce()
+        request.may_use_catalog("DeleteItem")
         request.may(["sns:Publish"], [base.topic.topic_arn])
         request.may(["kms:GenerateDataKey"], [base.key.key_arn])
 

@@ -354,6 +354,11 @@ def approval_item(loop: str, model_version: str) -> TableKey:
     return _item(f"{loop}#approvals", model_version)
 
 
+def messages_partition(loop: str) -> str:
+    """What people were told, each once: sort keys are hashes of what a message is about; items expire."""
+    return f"{loop}#messages"
+
+
 def ledger_partition(loop: str) -> str:
     """The ledger's entries; sort keys are zero-padded sequence numbers."""
     return f"{loop}#ledger"

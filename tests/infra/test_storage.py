@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functions._shell import EXPIRY_ATTRIBUTE
 from tests.infra.conftest import Assembly
 
 
@@ -60,7 +61,7 @@ def test_the_catalog_can_be_restored_and_is_paid_by_request(assembly: Assembly):
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
     assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
     assert properties["SSESpecification"]["SSEType"] == "KMS"
-    assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": EXPIRY_ATTRIBUTE, "Enabled": True}
 
 
 def test_the_key_rotates(assembly: Assembly):
