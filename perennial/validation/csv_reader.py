@@ -22,6 +22,7 @@ from perennial.contract import Column, Contract
 from perennial.profile import arrow_type
 from perennial.validation.blocks import Block, FileRejected, Refused, shown
 from perennial.validation.columns import compare_columns, completed, infer_column, normal_names
+from perennial.validation.csv_cells import BadCells, Blanked
 from perennial.validation.lines import RECORD, Records, looks_plain, split_records
 from perennial.validation.outcome import Limits, SchemaChange
 from perennial.validation.parsing import FALSE_VALUES, TRUE_VALUES, parse_text, wanted
@@ -56,6 +57,7 @@ class CsvReader:
         self._loose: set[str] = set()
         self._naive: set[str] = set(self._known)
         self._switched: set[str] = set()
+        self._bad_cells = BadCells([contract.columns.get(n) for n in self._header])
         self._has_integers = any(contract.columns[n].type == "integer" for n in self._known)
 
     def blocks(self) -> Iterator[Block]:
@@ -104,7 +106,7 @@ class CsvReader:
 
         return infer
 
-    def _plain(self, content: bytearray | memoryview | bytes) -> Block | None:
+    def _plain(self, content: bytearray | bytes) -> Block | None:
         """The block, if each of its lines is a row of the right width."""
         lines = _line_count(content)
         try:
@@ -171,12 +173,14 @@ class CsvReader:
         while True:
             types = {n: self._type(n, hexadecimal=hexadecimal) for n in self._known}
             invalid: list[tuple[int, int]] = []
+            # Lines are rows only where nothing is tolerated: that makes a line's number a row's.
+            blanked = None if tolerant else self._bad_cells.blank(content)
             try:
-                table = self._read(content, types, invalid if tolerant else None)
+                table = self._read(blanked.content if blanked else content, types, invalid if tolerant else None)
             except pa.ArrowInvalid as error:
-                self._loosen(error)
+                self._loosen(error, blanked)
                 continue
-            columns, failures = self._convert(table)
+            columns, failures = self._convert(table, blanked)
             return columns, failures, table.num_rows, invalid
 
     def _type(self, name: str, *, hexadecimal: bool) -> Any:
@@ -187,14 +191,19 @@ class CsvReader:
             return _NAIVE
         return arrow_type(column)
 
-    def _loosen(self, error: pa.ArrowInvalid) -> None:
-        """Read the column that failed in another way: times first with an offset, anything then as bytes."""
+    def _loosen(self, error: pa.ArrowInvalid, blanked: Blanked | None) -> None:
+        """
+        Read the column that failed in another way: without the cell that failed, where it is known to be no value;
+        times then with an offset; anything else as bytes.
+        """
         found = _FAILED_COLUMN.search(str(error))
         if found is None and "columns, got" in str(error):
             raise _UnevenRowsError from error
         if found is None:
             raise FileRejected("unreadable", f"the file must be CSV. Got an error instead ({error})") from error
         name = self._header[int(found[1])]
+        if blanked and self._bad_cells.learn(str(error), int(found[1])):
+            return
         if self._contract.columns[name].type == "timestamp" and name not in self._switched:
             self._switched.add(name)
             self._naive ^= {name}
@@ -224,17 +233,19 @@ class CsvReader:
             ),
         )
 
-    def _convert(self, table: Any) -> tuple[dict[str, Any], Failures]:
+    def _convert(self, table: Any, blanked: Blanked | None) -> tuple[dict[str, Any], Failures]:
         columns: dict[str, Any] = {}
         failures: list[tuple[str, Flags, str]] = []
         for name in self._known:
             values, column = _one_chunk(table.column(name)), self._contract.columns[name]
+            bad = blanked.flags(self._header.index(name), len(values)) if blanked and blanked.cells else None
             if pa.types.is_binary(values.type):
-                values, bad = parse_text(values, column)
-                if bad is not None:
-                    failures.append((name, bad, f"{name} must be {wanted(column.type)}"))
+                values, wrong = parse_text(values, column)
+                bad = wrong if bad is None else bad if wrong is None else bad | wrong
             elif values.type == _NAIVE:
                 values = values.cast(arrow_type(column))
+            if bad is not None:
+                failures.append((name, bad, f"{name} must be {wanted(column.type)}"))
             columns[name] = values
         return columns, tuple(failures)
 
@@ -243,10 +254,8 @@ def _one_chunk(values: Any) -> Any:
     return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
 
 
-def _line_count(content: Any) -> int:
-    return int(np.count_nonzero(np.frombuffer(content, np.uint8) == 10)) + (
-        1 if len(content) and content[-1] != 10 else 0
-    )
+def _line_count(content: bytes | bytearray) -> int:
+    return int(content.count(b"\n")) + (1 if len(content) and content[-1] != 10 else 0)
 
 
 def _joined(content: bytes, records: Records, good: Ints) -> bytes:

@@ -1,5 +1,6 @@
 """Validation: every row of a landed file is in exactly one place, with its reasons."""
 
+import csv
 import gzip
 import io
 import json
@@ -142,6 +143,36 @@ def test_what_is_a_time(text, utc):
     assert (utc is None) == bool(lines)
     if utc:
         assert datetime.fromisoformat(utc).replace(tzinfo=UTC) in table["at"].to_pylist()
+
+
+#: Cells of a column and whether they are values: the same text may be one here and none there.
+CELLS = {
+    "x": {"1": True, "+2": True, " 3 ": True, ".5": True, "": True, "broken": False, "n/a": False, "1e999": False,
+          "7 ": True, "true": False, "it's": False, "0x1F": False, "  ": False, "2026-01-01": False},
+    "n": {"7": True, "+7": True, "1.5": False, "broken": False, "": False, "1e3": False, "0x1F": False, "true": False},
+    "b": {"true": True, "0": True, "broken": False, "7": False, "n/a": False},
+    "at": {"2026-01-01": True, "2026-01-01T00:00:00+01:00": True, "broken": False, "2026-02-30": False, "7": False},
+    "t": {"broken": True, "n/a": True, "a, broken": True, 'say "n/a",broken': True, "1.5": True, "": True},
+}  # fmt: skip
+cells = st.fixed_dictionaries({name: st.sampled_from(list(known)) for name, known in CELLS.items()})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(cells, min_size=1, max_size=12))
+def test_a_broken_cell_costs_its_own_row_whatever_the_others_hold(rows):
+    columns = {"x": {"type": "number", "nullable": True}, "n": {"type": "integer"}, "b": {"type": "boolean"},
+               "t": {"type": "text", "nullable": True}, "y": {"type": "boolean"}}  # fmt: skip
+    content = io.StringIO()
+    writer = csv.DictWriter(content, ["id", *CELLS], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"id": str(i)} | row for i, row in enumerate(rows))
+    _, lines, table = run(content.getvalue(), make_contract(columns=columns))
+    wrong = {i: sorted(n for n in CELLS if not CELLS[n][row[n]]) for i, row in enumerate(rows)}
+    found = {q["row"] - 1: sorted(reason.split()[0] for reason in q["reasons"]) for q in lines}
+    assert {i: names for i, names in wrong.items() if names} == found
+    kept = [row for i, row in enumerate(rows) if not wrong[i]]
+    assert [float(row["x"]) if row["x"].strip() else None for row in kept] == table["x"].to_pylist()
+    assert [row["t"] for row in kept] == [text or "" for text in table["t"].to_pylist()]
 
 
 @pytest.mark.parametrize(
