@@ -23,6 +23,8 @@ def group_counts(reference: Floats, counts: Floats, values: Floats, rows: Floats
     array([5., 0., 0., 0., 0., 0., 0., 6., 7.])
     """
     low, high = reference[0], reference[-1]
+    if low == high:  # numpy gives a constant a bin of width 1
+        low, high = low - 0.5, high + 0.5
     groups = _how_many(reference, counts)
     edges = np.linspace(low, high, groups + 1)
     place = np.where(values == high, groups - 1, np.searchsorted(edges, values, side="right") - 1)

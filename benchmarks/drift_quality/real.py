@@ -8,6 +8,7 @@ drift point to the first alarm.
 """
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from benchmarks.drift_quality.doane import group_counts
 from perennial.contract import Contract
 from perennial.drift import DriftPolicy, DriftReport, calibrate, check, policy_for
 from perennial.drift.calibration import merge_columns
@@ -29,6 +31,8 @@ from perennial.drift.scores import ColumnCounts, NumberCounts, build_scorer
 from perennial.profile import Profile, merge, profile_table
 
 DEFAULT_POLICY = DriftPolicy()
+NATS = math.sqrt(math.log(2))
+"""A Jensen-Shannon distance in nats, as Evidently computes it, over one in bits."""
 
 
 @dataclass(frozen=True)
@@ -167,26 +171,40 @@ def _p_value(reference: Sequence[Profile], window: Profile) -> list[str]:
 
 
 def _evidently(reference: Sequence[Profile], window: Profile) -> list[str]:
-    flagged = []
-    for name, (batches, current) in _pairs(reference, window).items():
-        pooled = merge_columns(batches)
-        if isinstance(pooled, NumberCounts) and isinstance(current, NumberCounts):
-            size = wasserstein(pooled.binned, current.binned) / max(pooled.binned.spread, 1e-12)
-        else:
-            size = jensen_shannon(*_tables(pooled, current))
-        if size >= 0.1:
-            flagged.append(name)
-    return flagged
+    """Evidently's default above 1,000 reference rows."""
+    pairs = _pairs(reference, window).items()
+    return [name for name, (batches, now) in pairs if _evidently_size(merge_columns(batches), now) >= 0.1]
+
+
+def _evidently_size(pooled: ColumnCounts, current: ColumnCounts) -> float:
+    """Wasserstein over the reference's deviation; Jensen-Shannon in nats for categories and for up to five numbers."""
+    if isinstance(pooled, NumberCounts) and isinstance(current, NumberCounts):
+        values = np.union1d(pooled.binned.values, current.binned.values)
+        if len(values) > 5:
+            return wasserstein(pooled.binned, current.binned) / max(pooled.binned.spread, 0.001)
+        sides = (dict(zip(side.values, side.counts, strict=True)) for side in (pooled.binned, current.binned))
+        return jensen_shannon(*([side.get(value, 0.0) for value in values] for side in sides)) * NATS
+    return jensen_shannon(*_tables(pooled, current)) * NATS
 
 
 def _nannyml(reference: Sequence[Profile], window: Profile) -> list[str]:
+    """NannyML's default, a batch a chunk: Jensen-Shannon, in Doane's bins, off the usual by over three deviations."""
     flagged = []
     for name, (batches, current) in _pairs(reference, window).items():
         pooled = merge_columns(batches)
-        own = np.array([jensen_shannon(*_tables(pooled, batch)) for batch in batches])
-        if jensen_shannon(*_tables(pooled, current)) > own.mean() + 3 * own.std():
+        *own, size = (jensen_shannon(*_chunk(pooled, batch)) for batch in [*batches, current])
+        if abs(size - np.mean(own)) > 3 * np.std(own):
             flagged.append(name)
     return flagged
+
+
+def _chunk(pooled: ColumnCounts, chunk: ColumnCounts) -> tuple[np.ndarray, np.ndarray]:
+    """Both sides in the bins in which NannyML compares."""
+    if isinstance(pooled, NumberCounts) and isinstance(chunk, NumberCounts):
+        whole = pooled.binned
+        left, right = (group_counts(whole.values, whole.counts, s.values, s.counts) for s in (whole, chunk.binned))
+        return left, right
+    return _tables(pooled, chunk)
 
 
 def _tables(pooled: ColumnCounts, current: ColumnCounts) -> tuple[np.ndarray, np.ndarray]:
