@@ -38,7 +38,7 @@ from tests.loop.journey import (
 ROOT = Path(__file__).parents[2]
 # A bake of half an hour takes 6 s; schedules stand still, so that every run has a cause that a test knows of.
 SCALES = Scales(waits=300, alarms=60, schedules=1)
-LATE = ("test_two_engines", "test_restart", "test_destroy")
+LATE = ("test_aws_cli", "test_two_engines", "test_restart", "test_destroy")
 
 SMALL_FILES, SMALL_ROWS = 200, 24
 FIRST_SMALL_WEEK = 3

@@ -22,12 +22,13 @@ from perennial.cli.deployment import Deployment
 from perennial.cli.local import LocalCloud
 from tests.loop.second_engine import Run, run_of
 
-__all__ = ["CYCLE_SECONDS", "Execution", "Journey", "LocalSession", "batch_file", "labels_file", "rows_of", "until"]
+__all__ = [
+    "CYCLE_SECONDS", "Execution", "Journey", "LocalSession", "aws_cli", "batch_file", "labels_file", "rows_of", "until",
+]  # fmt: skip
 
 LOOP = "bikeshare"
 # Several times what a machine of two quiet cores takes.
 LANDING_SECONDS, CYCLE_SECONDS = 240.0, 300.0
-_AWS = str(Path(sys.prefix) / "bin" / "aws")
 _ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 
 
@@ -38,6 +39,11 @@ def until[T](look: Callable[[], T], *, what: str, seconds: float, pause_seconds:
         assert time.monotonic() < deadline, f"{what} must come within {seconds:g} s. Got {found!r} instead."
         time.sleep(pause_seconds)
     return found
+
+
+def aws_cli() -> str:
+    """The AWS CLI of the tests' own environment."""
+    return str(Path(sys.prefix) / "bin" / "aws")
 
 
 class LocalSession(boto3.Session):
@@ -94,7 +100,7 @@ class Journey:
     def aws(self, *arguments: str) -> Any:
         """What the AWS CLI prints, parsed where it is JSON."""
         environment = {**os.environ, **self.cloud.server.environment(), "AWS_PAGER": "", "AWS_DEFAULT_OUTPUT": "json"}
-        done = subprocess.run([_AWS, *arguments], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run([aws_cli(), *arguments], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"aws {' '.join(arguments)}: {done.stderr}"
         return json.loads(done.stdout) if done.stdout.lstrip().startswith(("{", "[")) else done.stdout
 
