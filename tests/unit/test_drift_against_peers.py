@@ -30,6 +30,7 @@ Where they differ, why, and what is tested instead:
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,8 @@ from perennial.drift.distances import (
 from perennial.drift.profiles import columns_of, common_resolution
 from perennial.drift.report import ColumnDrift
 from perennial.drift.scores import CategoryCounts, NumberCounts
-from perennial.profile import fit_grid, profile_table
+from perennial.profile import Profile, fit_grid, profile_table
+from tests.unit.test_profile_accuracy import DISTRIBUTIONS
 
 FOUND = json.loads((Path(__file__).parents[1] / "data" / "peer_distances.json").read_text())
 NUMBERS = [sample for sample in SAMPLES if sample.kind == "number"]
@@ -87,19 +89,25 @@ def any_sample(request):
     return request.param
 
 
-def ours(sample: Sample) -> Ours:
-    columns = sample.columns()
-    column = {"type": sample.kind, "nullable": True}
-    if sample.kind == "number":
-        column |= fit_grid(columns[0]).model_dump()
+def compared(columns: Sequence[pa.Array], column: dict[str, object]) -> tuple[list[Profile], ColumnDrift]:
+    """Profiles of a reference and a current column, and what a check says of them."""
     contract = Contract.model_validate(
         {"format": "parquet", "record_id": "id", "event_time": "at", "columns": {"x": column}}
     )
     profiles = [profile_table(pa.table({"x": values}), contract) for values in columns]
     report = check(*profiles, calibration=None, policy=DriftPolicy())
+    return profiles, next(found for found in report.columns if found.name == "x")
+
+
+def ours(sample: Sample) -> Ours:
+    columns = sample.columns()
+    column = {"type": sample.kind, "nullable": True}
+    if sample.kind == "number":
+        column |= fit_grid(columns[0]).model_dump()
+    profiles, report = compared(columns, column)
     resolution = common_resolution(profiles)
     return Ours(
-        next(found for found in report.columns if found.name == "x"),
+        report,
         tuple(columns_of(profile, resolution)["x"] for profile in profiles),
         tuple(values.drop_null().to_numpy(zero_copy_only=False) for values in columns),
         tuple(p.columns["x"].bins.bins for p in profiles if p.columns["x"].bins is not None),
@@ -124,6 +132,18 @@ def test_statistics_of_numbers_are_those_of_the_peers(sample):
     assert moved == pytest.approx(theirs("evidently", sample, "wasserstein"), rel=0.003)
     for peer, measure in (("nannyml", "wasserstein"), ("frouros", "emd")):
         assert moved * own.rows[0].std() == pytest.approx(theirs(peer, sample, measure), rel=0.003)
+
+
+@pytest.mark.parametrize("fitted", [True, False], ids=["grid fitted", "no grid in the contract"])
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_a_check_of_profiles_gives_scipys_statistics_of_the_rows(name, fitted):
+    rng = np.random.default_rng(sum(map(ord, name)))
+    reference, current = DISTRIBUTIONS[name](rng, 0), DISTRIBUTIONS[name](rng, 1)
+    grid = fit_grid(pa.array(reference)).model_dump() if fitted else {}
+    _, found = compared([pa.array(reference), pa.array(current)], {"type": "number"} | grid)
+    assert found.ks == pytest.approx(stats.ks_2samp(reference, current).statistic, abs=0.001)
+    moved = stats.wasserstein_distance(reference, current) / reference.std()
+    assert found.wasserstein_normed == pytest.approx(moved, rel=0.003)
 
 
 @pytest.mark.parametrize("sample", NUMBERS, ids=lambda sample: sample.name)
