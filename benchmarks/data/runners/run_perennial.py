@@ -4,8 +4,6 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-# Where pandas is installed, pyarrow imports it at its first conversion; imports are measured for nobody.
-import pandas  # noqa: F401
 from clock import measure
 
 from perennial.contract import Contract
