@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ENVIRONMENTS", "OURS", "Environment", "PeerFailed", "call", "interpreter_of"]
+__all__ = ["ENVIRONMENTS", "OURS", "Environment", "PeerFailed", "build", "call", "interpreter_of"]
 
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".build" / "peers"
@@ -24,6 +24,7 @@ SECONDS = 3600
 OURS = "perennial"
 """Name under which a runner is given this project's own interpreter."""
 QUIET = {
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "DO_NOT_TRACK": "1",
     "NML_DISABLE_USAGE_LOGGING": "1",
     "WHYLOGS_NO_ANALYTICS": "True",
@@ -56,24 +57,27 @@ ENVIRONMENTS: dict[str, Environment] = {
 
 
 def interpreter_of(peer: str) -> Path:
+    """The interpreter of a peer's environment; PeerFailed when it can't be built."""
+    return Path(sys.executable) if peer == OURS else build(HOME / peer, ENVIRONMENTS[peer])
+
+
+def build(folder: Path, wanted: Environment) -> Path:
     """
-    The interpreter of a peer's environment, which is built when it is not there or holds other packages.
+    The interpreter of an environment, which is built when it is not there or holds other packages.
 
     Raises
     ------
     PeerFailed
         There is no such Python here, or its packages can't be installed.
     """
-    if peer == OURS:
-        return Path(sys.executable)
-    wanted, folder = ENVIRONMENTS[peer], HOME / peer
     python, stamp = folder / "bin" / "python", folder / "packages.json"
     recipe = [wanted.python, *wanted.packages]
     if stamp.exists() and json.loads(stamp.read_text()) == recipe:
         return python
-    print(f"building {folder.relative_to(ROOT)} ({', '.join(wanted.packages)})", file=sys.stderr, flush=True)
-    _run(peer, [_base_python(peer, wanted.python), "-m", "venv", "--clear", str(folder)])
-    _run(peer, [str(python), "-m", "pip", "install", "--quiet", *wanted.packages])
+    base = _base_python(folder.name, wanted.python)
+    print(f"building an environment for {folder.name} ({', '.join(wanted.packages)})", file=sys.stderr, flush=True)
+    _run(folder.name, [base, "-m", "venv", "--clear", str(folder)])
+    _run(folder.name, [str(python), "-m", "pip", "install", "--quiet", *wanted.packages])
     stamp.write_text(json.dumps(recipe))
     return python
 

@@ -3,11 +3,12 @@ Peers' own jobs on the same files beside ours, each in an environment of its own
 
 A job is a function of a runner in benchmarks/data/runners. Ours run there too, by the same clock, in turn with the
 peers', so that a busy minute of the machine falls on all alike. Processor seconds are compared: they count every
-thread, and what else the machine does hardly touches them.
+thread. Other work on the machine raises them too, by caches and memory shared, so the table says how busy it was.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 from dataclasses import dataclass
@@ -74,14 +75,21 @@ def _take_turn(
     except PeerFailed as error:
         failed[job.peer] = str(error)
         return
-    runs[job.key].append(found)
+    runs[job.key].append(found | {"load": os.getloadavg()[0]})
     print(f"turn {turn + 1}: {job.title}: {found['cpu_s']:.2f} CPU s", file=sys.stderr, flush=True)
 
 
 def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
     medians = {key: statistics.median(r[key] for r in runs) for key in ("cpu_s", "wall_s", "peak_mb")}
     spread = [min(r["cpu_s"] for r in runs), max(r["cpu_s"] for r in runs)]
-    return {**medians, "cpu_s_range": spread, "result": runs[-1]["result"], "version": runs[-1]["version"]}
+    load = max(r["load"] for r in runs)
+    return {
+        **medians,
+        "cpu_s_range": spread,
+        "load": load,
+        "result": runs[-1]["result"],
+        "version": runs[-1]["version"],
+    }
 
 
 def peers_table(figures: dict[str, dict[str, Any]]) -> str:
@@ -97,6 +105,8 @@ def peers_table(figures: dict[str, dict[str, Any]]) -> str:
         else:
             cells = [job.title, found["version"], *_numbers(found), *_against_ours(job, figures)]
         lines.append("| " + " | ".join(cells) + " |")
+    load = max((found["load"] for found in figures.values() if "load" in found), default=0.0)
+    lines += ["", f"Highest load average meanwhile: {load:.1f} on {os.cpu_count()} cores"]
     return "\n".join(lines)
 
 
