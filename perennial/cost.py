@@ -31,20 +31,20 @@ __all__ = [
     "Usage",
     "batch_cost",
     "cycle_cost",
+    "guardrail_metrics",
     "idle_cost",
     "large_batch_cost",
 ]
 
 PRICES_AS_OF: Final = "2026-11, us-east-1"
 _HOURS_A_MONTH: Final = 730.0
-# List prices of the instance types that small loops use, USD an hour: training, processing and hosting alike.
+# List prices of the instance types that small loops use, USD an hour: training, processing and hosting alike. Only
+# types that all three take, and whose price several public price tables agree on, are here.
 INSTANCE_HOUR_USD: Final[Mapping[str, float]] = {
-    "ml.t2.medium": 0.056,
     "ml.m5.large": 0.115,
     "ml.m5.xlarge": 0.23,
     "ml.m5.2xlarge": 0.461,
     "ml.m5.4xlarge": 0.922,
-    "ml.c5.large": 0.102,
     "ml.c5.xlarge": 0.204,
     "ml.c5.2xlarge": 0.408,
 }
@@ -55,6 +55,9 @@ _SPOT_SHARE: Final = 0.5
 # Downloading the image and the data is billed too.
 _JOB_START_SECONDS: Final = 120.0
 _ENDPOINT_START_SECONDS: Final = 420.0
+# Lambda looks into a queue without messages by five long polls at a time, each of 20 seconds.
+# Source: "Using Lambda with Amazon SQS", developer guide, read 2026-11.
+_POLLERS, _POLL_SECONDS = 5, 20.0
 
 
 class CostPolicy(Policy):
@@ -76,6 +79,7 @@ class Prices:
     s3_gb_month: float = 0.023
     ml_volume_gb_month: float = 0.14
     event: float = 1.0 / 1e6
+    queue_request: float = 0.40 / 1e6
     metric_month: float = 0.30
     alarm_month: float = 0.10
     composite_alarm_month: float = 0.50
@@ -116,9 +120,13 @@ class Usage:
     """What a loop is assumed to hold and to do, where its policies don't say."""
 
     stored_gb: float = 5.0
-    alarms: int = 10
+    # What the template has whatever the policies say; tests/infra/test_cost.py counts it there.
+    watched_metrics: int = 16
     composite_alarms: int = 2
-    metrics: int = 12
+    polled_queues: int = 4
+    keys: int = 1
+    # Those that functions emit, with one for each slot where they name a variant.
+    metrics: int = 25
     batch_seconds: float = 3.0
     train_seconds: float = 300.0
     evaluate_seconds: float = 120.0
@@ -141,20 +149,35 @@ def _sum(*parts: CostEstimate) -> CostEstimate:
     return CostEstimate(items, tuple(told for part in parts for told in part.unknown))
 
 
+def guardrail_metrics(loop: Loop) -> int:
+    """
+    Metrics that the guardrail alarms of both slots watch.
+
+    CloudWatch bills an alarm for each metric in its expression: errors and requests; for latency also the requests, and
+    the other slot's where it is compared.
+    """
+    fast = loop.rollout.fast
+    by_slot = 2 + 2 * (fast.max_latency_ms is not None) + 3 * (fast.max_latency_ratio is not None)
+    return 2 * by_slot
+
+
 def idle_cost(loop: Loop, usage: Usage | None = None, prices: Prices = PRICES) -> CostEstimate:
     """USD a month of a deployed loop in which nothing lands and nothing is asked."""
     use, rollout = usage or Usage(), loop.rollout
     warm = 1 + int(rollout.keep_previous)
+    watched = use.watched_metrics + guardrail_metrics(loop)
+    polls = use.polled_queues * _POLLERS * _HOURS_A_MONTH * 3600 / _POLL_SECONDS
     endpoint = _instance("endpoint", rollout.instance_type, _HOURS_A_MONTH * 3600, count=rollout.instance_count * warm)
     fixed = (
         CostItem("dashboard", prices.dashboard_month, "one dashboard"),
         CostItem(
             "alarms",
-            use.alarms * prices.alarm_month + use.composite_alarms * prices.composite_alarm_month,
-            f"{use.alarms} alarms and {use.composite_alarms} composite",
+            watched * prices.alarm_month + use.composite_alarms * prices.composite_alarm_month,
+            f"alarms on {watched} metrics, {use.composite_alarms} composite alarms",
         ),
-        CostItem("metrics", use.metrics * prices.metric_month, f"{use.metrics} metrics of our own"),
-        CostItem("key", prices.kms_key_month, "one KMS key"),
+        CostItem("metrics", use.metrics * prices.metric_month, f"{use.metrics} metrics of our own, while emitted"),
+        CostItem("queues", polls * prices.queue_request, f"{polls:,.0f} looks into {use.polled_queues} queues"),
+        CostItem("key", use.keys * prices.kms_key_month, "one KMS key"),
         CostItem("storage", use.stored_gb * prices.s3_gb_month, f"{use.stored_gb:.4g} GB in S3"),
     )
     return _sum(endpoint, CostEstimate(fixed))
