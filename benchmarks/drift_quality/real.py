@@ -78,7 +78,8 @@ def compare_real(folder: Path, *, show: bool) -> dict[str, Any]:
 def _load(folder: Path) -> tuple[list[Profile], list[datetime], Contract]:
     table = pq.read_table(folder / "data.parquet")
     meta = json.loads((folder / "meta.json").read_text())
-    contract = _contract(table, set(meta["drop"]) | {"batch", "ts"})
+    # Labels come later than the rows: what is checked when a batch lands can't rest on them.
+    contract = _contract(table, set(meta["drop"]) | {"batch", "ts", meta["label"]})
     profiles, times = [], []
     for batch in range(int(pc.max(table["batch"]).as_py()) + 1):
         rows = table.filter(pc.equal(table["batch"], batch))

@@ -15,6 +15,8 @@ WORDS = " (words)"
 """What the words of a text column are called, after the column's name."""
 LEAST_WEIGHT = 0.25
 """Share of an average column's budget that a column keeps which the model doesn't use: it may still break."""
+PAIR = " x "
+"""Between the names of two columns that are looked at together."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -59,7 +61,9 @@ class DriftPolicy(BaseModel):
         return min(self.alarm_fdr, self.alarms_per_year / checks) if checks else self.alarm_fdr
 
     def floor(self, column: str) -> float:
-        """Smallest effect that counts in a column."""
+        """Smallest effect that counts in a column; in a pair, the larger of its columns'."""
+        if column not in self.floors and PAIR in column:
+            return max(self.floor(part) for part in column.split(PAIR))
         return self.floors.get(column, self.floors.get(column.removesuffix(WORDS), self.min_effect))
 
 

@@ -3,15 +3,17 @@ The columns of stored profiles, brought to where two of them can be compared bin
 
 Numbers and lengths of texts become bins, categories, booleans and the words of texts become categories, timestamps
 become the hour of the day. A text column gives two: its length under its own name, its words under `name (words)`.
+A pair of columns (`[data] pairs`) gives one more, `a x b`: which cells of their cross table rows fall into.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.drift.distances import Binned
 from perennial.drift.places import Resolution
-from perennial.drift.policy import WORDS
+from perennial.drift.policy import PAIR, WORDS
 from perennial.drift.scores import CategoryCounts, ColumnCounts, NumberCounts
 from perennial.profile.categories import CategoryCounts as ProfiledCategories
 from perennial.profile.columns import ColumnProfile
@@ -62,7 +64,21 @@ def columns_of(
             hours = np.asarray(column.hours_of_week).reshape(7, 24).sum(axis=0)
             counts = {f"{hour:02d}:00": float(count) for hour, count in enumerate(hours.tolist()) if count}
             columns[name] = CategoryCounts(counts, 0.0, float(column.null_count))
+    for pair, cells in profile.pairs.items():
+        name = PAIR.join(pair)
+        if name not in leave_out and leave_out.isdisjoint(pair):
+            columns[name] = _crossed(cells)
     return columns
+
+
+def _crossed(cells: NDArray[np.int64]) -> CategoryCounts:
+    """Cells of a cross table as categories named by their parts, the last part of each column being its nulls."""
+    parts = [str(part + 1) for part in range(len(cells) - 1)] + ["null"]
+    counts = {
+        f"part {parts[row]} with {parts[column]}": float(cells[row, column])
+        for row, column in zip(*np.nonzero(cells), strict=True)
+    }
+    return CategoryCounts(counts, 0.0, 0.0)
 
 
 def _numbers(column: ColumnProfile, bins: Histogram, level: int) -> NumberCounts:

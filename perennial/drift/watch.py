@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from perennial.drift.calibration import Calibration, calibrate_columns
 from perennial.drift.judge import check_columns
 from perennial.drift.places import place_in_time, reference_spans, season_of
-from perennial.drift.policy import WORDS, DriftPolicy
+from perennial.drift.policy import PAIR, WORDS, DriftPolicy
 from perennial.drift.profiles import columns_of, common_resolution, resolution_of
 from perennial.drift.report import DriftReport, WindowEvidence
 from perennial.profile.model import Profile, merge
@@ -97,7 +97,7 @@ def check(
     columns = common_resolution([reference, window])
     readable = resolution_of(window, calibration.resolution) if calibration is not None else columns
     weights = policy.weights if weights is None else weights
-    weights = {name + WORDS: weight for name, weight in weights.items()} | dict(weights)
+    weights = _weights(weights, reference)
     out = _left_out(weights)
     batches = calibration.window_batches if calibration is not None else policy.window_batches
     return check_columns(
@@ -135,6 +135,12 @@ def choose_reference(
     if policy.season != "none" and len(same) >= least_batches and rows >= policy.min_rows:
         return merge(same), f"compared with the {len(same)} reference batches of the same {policy.season} ({season})"
     return merge(batch_profiles), f"compared with all {len(batch_profiles)} reference batches"
+
+
+def _weights(weights: Mapping[str, float], reference: Profile) -> dict[str, float]:
+    """Weights of words and pairs too: those of the text, and of the lesser of both columns, unless they are given."""
+    pairs = {PAIR.join(pair): min(weights.get(name, 1.0) for name in pair) for pair in reference.pairs}
+    return {name + WORDS: weight for name, weight in weights.items()} | pairs | dict(weights)
 
 
 def _left_out(weights: Mapping[str, float]) -> frozenset[str]:

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.contract import Contract
-from perennial.drift import DriftPolicy, DriftReport, check, look_jointly
+from perennial.drift import DriftPolicy, DriftReport, calibrate, check, look_jointly
 from perennial.drift.classifier import check_jointly
-from perennial.profile import Profile, profile_table
+from perennial.profile import Profile, merge, profile_table
 
 CONTRACT = Contract(
     format="csv",
@@ -51,9 +51,9 @@ def test_small_samples_are_inconclusive() -> None:
     assert found.sentence == "the samples must have 60 rows and a column in common. Got (256, 20) rows instead"
 
 
-def look(window: Profile, **policy: dict[str, float]) -> DriftReport:
+def look(window: Profile, weights: dict[str, float] | None = None) -> DriftReport:
     reference = make_profile(seed=1)
-    report = check(reference, window, calibration=None, policy=DriftPolicy(**policy))
+    report = check(reference, window, calibration=None, policy=DriftPolicy(weights=weights or {}))
     return look_jointly(report, reference, window, seed=7)
 
 
@@ -91,3 +91,37 @@ def test_a_window_whose_columns_drifted_is_not_looked_at_again() -> None:
 def test_chance_raises_the_joint_check_no_more_often_than_its_level_says() -> None:
     found = [check_jointly(make_profile(seed=s), make_profile(seed=900 + s), seed=s, min_auc=0.0) for s in range(60)]
     assert sum(one.p_value <= 0.1 for one in found) <= 12  # 6 on average; more than 12 in 1 of 200 suites
+
+
+PAIRED = CONTRACT.model_copy(update={"pairs": (("a", "b"),)})
+
+
+def paired(seed: int, together: float = 0.0) -> Profile:
+    """Three numbers, of which a and b are counted together."""
+    rng = np.random.default_rng(seed)
+    a, b, c = rng.normal(size=(3, 2000))
+    b = together * a + math.sqrt(1 - together**2) * b
+    kind = pa.array(["x", "y"] * 1000)
+    return profile_table(pa.table({"a": a, "b": b, "c": c, "kind": kind}), PAIRED)
+
+
+def check_pair(window: Profile, weights: dict[str, float] | None = None) -> DriftReport:
+    batches = [paired(seed) for seed in range(20)]
+    stated = DriftPolicy(weights=weights or {})
+    return check(merge(batches), window, calibration=calibrate(batches, policy=stated), policy=stated)
+
+
+def test_a_pair_that_the_contract_names_drifts_though_neither_column_does() -> None:
+    report = check_pair(paired(50, together=0.8))
+    assert report.drifted_columns == ("a x b",)
+    assert report.columns[0].sentence.startswith("a x b has another mix: 'part ")
+    assert not look_jointly(report, paired(1), paired(2), seed=1).joint
+
+
+def test_a_pair_that_goes_on_as_before_is_steady() -> None:
+    assert check_pair(paired(51)).verdict == "steady"
+
+
+def test_a_pair_is_left_out_with_either_of_its_columns() -> None:
+    report = check_pair(paired(50, together=0.8), weights={"b": 0.0})
+    assert {column.name for column in report.columns} == {"a", "c", "kind"}
