@@ -34,7 +34,8 @@ class Block:
 
     `places[i]` is the landed row (from 0 in this block) of row i of the batch; None where they are the same.
     `failures` are columns whose flagged cells could not be parsed, with the reason; `text` gives the original text of
-    rows of the batch.
+    rows of the batch. `settle`, if given, is called when this block and all before it have been taken; it may raise
+    FileRejected.
     """
 
     batch: Any
@@ -44,14 +45,20 @@ class Block:
     blank: int = 0
     places: Ints | None = None
     failures: tuple[tuple[str, Flags, str], ...] = ()
+    settle: Callable[[], None] | None = None
 
 
 class Reader(Protocol):
-    """A format: yields blocks, and knows how the file's columns differ from the contract's."""
+    """
+    A format: cuts a file into parts, and knows how the file's columns differ from the contract's.
+
+    `parts` yields, in order, what reads one block each. With `ahead` they may be called later, by any thread and in any
+    order; without it each must be called before the next one is asked for.
+    """
 
     schema_change: SchemaChange | None
 
-    def blocks(self) -> Iterator[Block]:
+    def parts(self, *, ahead: bool) -> Iterator[Callable[[], Block]]:
         """Every row of the file, once."""
 
 

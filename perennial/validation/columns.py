@@ -13,7 +13,7 @@ from perennial.profile import arrow_type
 from perennial.validation.blocks import FileRejected
 from perennial.validation.outcome import Limits, SchemaChange
 
-__all__ = ["compare_columns", "completed", "curated_schema", "infer_column", "normal_names"]
+__all__ = ["compare_columns", "completed", "curated_batch", "curated_schema", "infer_column", "normal_names"]
 
 
 def normal_names(names: Iterable[str], limits: Limits) -> list[str]:
@@ -101,3 +101,9 @@ def curated_schema(contract: Contract) -> Any:
         kind = pa.string() if column.type == "category" else arrow_type(column)
         fields.append(pa.field(name, kind))
     return pa.schema(fields)
+
+
+def curated_batch(batch: Any, contract: Contract) -> Any:
+    """A record batch as it is stored in curated files."""
+    schema = curated_schema(contract)
+    return pa.RecordBatch.from_arrays([batch.column(f.name).cast(f.type) for f in schema], schema=schema)

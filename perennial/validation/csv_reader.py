@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,11 @@ from perennial.profile import arrow_type
 from perennial.validation.blocks import Block, FileRejected, Refused, shown
 from perennial.validation.columns import compare_columns, completed, infer_column, normal_names
 from perennial.validation.csv_cells import BadCells, Blanked
-from perennial.validation.lines import RECORD, Records, looks_plain, split_records
+from perennial.validation.lines import RECORD, Records, ends_whole, looks_plain, split_records
 from perennial.validation.outcome import Limits, SchemaChange
 from perennial.validation.parsing import FALSE_VALUES, TRUE_VALUES, parse_text, wanted
 from perennial.validation.sources import ByteStream
-from perennial.validation.text_blocks import TextBlocks
+from perennial.validation.text_blocks import Piece, TextBlocks
 
 __all__ = ["CsvReader"]
 
@@ -57,23 +58,31 @@ class CsvReader:
         self._loose: set[str] = set()
         self._naive: set[str] = set(self._known)
         self._switched: set[str] = set()
+        self._lock, self._attempt = Lock(), 0
         self._bad_cells = BadCells([contract.columns.get(n) for n in self._header])
         self._has_integers = any(contract.columns[n].type == "integer" for n in self._known)
 
-    def blocks(self) -> Iterator[Block]:
+    def parts(self, *, ahead: bool) -> Iterator[Callable[[], Block]]:
         """Every row of the file, once."""
         for piece in self._text:
             if piece.refused is not None:
-                yield self._nothing(piece.refused)
-                continue
-            if looks_plain(piece.content):
-                block = self._plain(piece.content)
-                if block is not None:
-                    yield block
-                    continue
-            block, taken = self._careful(bytes(piece.content), final=piece.final)
-            self._text.give_back(taken)
-            yield block
+                yield partial(self._nothing, piece.refused)
+            elif not ahead or piece.final or ends_whole(piece.content):
+                yield partial(self._block, piece)
+            else:
+                # A record may go on in the next piece: what this one leaves must be known before that is cut.
+                block = self._block(piece)
+                yield partial(_itself, block)
+
+    def _block(self, piece: Piece) -> Block:
+        if looks_plain(piece.content):
+            block = self._plain(piece.content)
+            if block is not None:
+                return block
+        block, taken = self._careful(bytes(piece.content), final=piece.final)
+        if taken < len(piece.content):
+            self._text.give_back(piece, taken)
+        return block
 
     def _read_header(self) -> list[str]:
         line = self._text.first_line()
@@ -171,6 +180,7 @@ class CsvReader:
             return empty, (), 0, []
         hexadecimal = self._has_integers and _may_be_hexadecimal(content)
         while True:
+            attempt = self._attempt
             types = {n: self._type(n, hexadecimal=hexadecimal) for n in self._known}
             invalid: list[tuple[int, int]] = []
             # Lines are rows only where nothing is tolerated: that makes a line's number a row's.
@@ -178,7 +188,11 @@ class CsvReader:
             try:
                 table = self._read(blanked.content if blanked else content, types, invalid if tolerant else None)
             except pa.ArrowInvalid as error:
-                self._loosen(error, blanked)
+                with self._lock:
+                    # Another thread may have learned meanwhile what to do about this.
+                    if attempt == self._attempt:
+                        self._loosen(error, blanked)
+                        self._attempt += 1
                 continue
             columns, failures = self._convert(table, blanked)
             return columns, failures, table.num_rows, invalid
@@ -248,6 +262,10 @@ class CsvReader:
                 failures.append((name, bad, f"{name} must be {wanted(column.type)}"))
             columns[name] = values
         return columns, tuple(failures)
+
+
+def _itself(block: Block) -> Block:
+    return block
 
 
 def _one_chunk(values: Any) -> Any:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from perennial.validation.outcome import Limits
 
-__all__ = ["RECORD", "Records", "looks_plain", "split_records"]
+__all__ = ["RECORD", "Records", "ends_whole", "looks_plain", "split_records"]
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -53,6 +53,16 @@ def looks_plain(block: bytes | bytearray) -> bool:
     if b"\0" in block:
         return False
     return b"\r" not in block or block.count(b"\r") == block.count(b"\r\n")
+
+
+def ends_whole(block: bytes | bytearray) -> bool:
+    """Whether no record of a block of whole lines can go on in the next block: every line closes its quotes."""
+    if b'"' not in block:
+        return True
+    data = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(data == 10) + 1
+    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
+    return all(RECORD.fullmatch(block, starts[i], ends[i]) for i in _suspects(data[: ends[-1]], starts).tolist())
 
 
 def split_records(

@@ -20,7 +20,8 @@ class Limits:
 
     `max_bytes` after decompression; `max_ratio` of decompressed to landed bytes, looked at beyond 16 MB;
     `max_cells` rows times columns; `max_page_bytes` of one Parquet page. Lines, fields and nesting beyond their limits
-    cost only their own row. `max_record_lines` is how far a quoted field may reach over line ends.
+    cost only their own row. `max_record_lines` is how far a quoted field may reach over line ends. `block_bytes` of
+    text, or `block_rows` of Parquet, are worked on at a time by each worker.
     """
 
     max_bytes: int = 16 << 30
@@ -33,6 +34,8 @@ class Limits:
     max_nesting: int = 64
     max_page_bytes: int = 64 << 20
     max_text_characters: int = 4_096
+    block_bytes: int = 8 << 20
+    block_rows: int = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)

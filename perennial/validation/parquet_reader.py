@@ -7,8 +7,9 @@ rows is held once, and every page's own header is looked at before its page is d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,6 @@ __all__ = ["ParquetReader"]
 
 Ints = NDArray[np.int64]
 
-_BATCH_ROWS = 1 << 17
 _BATCH_CELLS = 4 << 20
 
 
@@ -56,13 +56,16 @@ class ParquetReader:
             _check_type(name, contract.columns[name], schema.field(original).type)
         check_pages(source, metadata, limits)
         texts = [o for n, o in self._original.items() if contract.columns[n].type in ("category", "text")]
+        self._is_path = isinstance(source, (str, Path))
         self._file = pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False)
-        self._batch_rows = max(1024, min(_BATCH_ROWS, _BATCH_CELLS // max(len(self._original), 1)))
+        self._batch_rows = min(limits.block_rows, max(1024, _BATCH_CELLS // max(len(self._original), 1)))
 
-    def blocks(self) -> Iterator[Block]:
+    def parts(self, *, ahead: bool) -> Iterator[Callable[[], Block]]:
         """Every row of the file, once."""
         columns = list(self._original.values())
-        batches = self._file.iter_batches(self._batch_rows, columns=columns, use_threads=False)
+        # Arrow's threads read columns side by side; not from a Python file, whose last buffer they may drop too late.
+        threads = ahead and self._is_path
+        batches = self._file.iter_batches(self._batch_rows, columns=columns, use_threads=threads)
         cells = 0
         while True:
             try:
@@ -74,7 +77,7 @@ class ParquetReader:
             cells += batch.num_rows * max(len(columns), 1)
             if cells > self._limits.max_cells:
                 raise FileRejected("bomb", f"a file must have at most {self._limits.max_cells} cells. Got more instead")
-            yield self._block(batch)
+            yield partial(self._block, batch)
 
     def _block(self, batch: Any) -> Block:
         columns, failures = {}, []

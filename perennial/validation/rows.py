@@ -14,61 +14,48 @@ from numpy.typing import NDArray
 
 from perennial.contract import Column, Contract
 from perennial.profile import arrow_type
-from perennial.profile.arrays import flags_of, from_flags, from_texts, nulls_of, numbers_of, present_numbers, scalar_of
+from perennial.profile.arrays import flags_of, from_texts, nulls_of, numbers_of, present_numbers, scalar_of
 from perennial.profile.builders import Seen
 from perennial.profile.columns import FIRST_TIME, LAST_TIME
-from perennial.profile.hashing import hash_column
 from perennial.validation.blocks import Block, FileRejected
 from perennial.validation.expressions import evaluate
 from perennial.validation.outcome import Limits
 from perennial.validation.parsing import parse_text, wanted
-from perennial.validation.recent_ids import Ascent, IdIndex, RecentIds
 
-__all__ = ["CheckedBlock", "RowChecker"]
+__all__ = ["CheckedRows", "RowChecker"]
 
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
-_NONE = np.zeros(0, np.bool_)
-
 
 @dataclass(frozen=True)
-class CheckedBlock:
-    """The good rows of a block, and which rows of its batch broke which rule."""
+class CheckedRows:
+    """Which rows of a block's batch broke which rule, nulls by column, and what was seen of numbers and times."""
 
-    good: Any
     flagged: list[tuple[Flags, str]]
     null_counts: dict[str, int]
-    #: Of the good rows: what was seen of columns (only where all rows are good), and hashes of the ids.
     seen: dict[str, Seen]
-    ids: NDArray[np.uint64]
 
 
 class RowChecker:
     """
-    Keeps what must be known across blocks: the ids seen so far.
+    The rules that look at one row alone.
 
     Each check looks at a whole column first (its nulls, its extremes, its distinct values) and goes into rows only
-    where that shows that some row is bad.
+    where that shows that some row is bad. What it remembers of earlier blocks only saves time.
     """
 
-    def __init__(
-        self, contract: Contract, limits: Limits, recent_ids: RecentIds | None, optional: Iterable[str]
-    ) -> None:
-        self._contract, self._limits = contract, limits
-        optional = frozenset(optional)
+    def __init__(self, contract: Contract, limits: Limits, optional: frozenset[str]) -> None:
         self._columns = {n: _ColumnCheck(n, c, limits, n in optional) for n, c in contract.columns.items()}
-        # The record id comes last: its index then holds the ids of accepted rows and no others, and a row that only an
-        # earlier batch makes a repetition still takes its place among the other unique values.
-        unique = sorted((n for n, c in contract.columns.items() if c.unique), key=contract.record_id.__eq__)
-        self._ids = {
-            n: IdIndex([recent_ids] if recent_ids is not None and n == contract.record_id else ()) for n in unique
-        }
-        self._ascents = {n: Ascent() for n in unique}
         self._expressions = contract.quality.checks
 
-    def check(self, block: Block) -> CheckedBlock:
-        """Split a block; `good` has the columns of the batch."""
+    def check(self, block: Block) -> CheckedRows:
+        """
+        Raises
+        ------
+        FileRejected
+            An expression of the contract doesn't fit the columns' types.
+        """
         batch, flagged = block.batch, [(flags, reason) for _, flags, reason in block.failures]
         unparsed = {name: flags for name, flags, _ in block.failures}
         nulls = {}
@@ -87,43 +74,7 @@ class RowChecker:
             if pc.all(result, min_count=0).as_py() is False:
                 flags = flags_of(pc.invert(result))
                 flagged.append((flags, f"row must keep {row_check.name}: {row_check.expression}"))
-        ids = hash_column(batch.column(self._contract.record_id))
-        flagged += self._repeated(batch, flagged, ids)
-        if not flagged:
-            return CheckedBlock(batch, [], nulls, seen, ids)
-        keep = ~np.logical_or.reduce([flags for flags, _ in flagged])
-        return CheckedBlock(batch.filter(from_flags(keep)), flagged, nulls, {}, ids[keep])
-
-    @property
-    def record_ids(self) -> IdIndex | None:
-        """Ids of every row that was good; None if ids need not be unique."""
-        return self._ids.get(self._contract.record_id)
-
-    def _repeated(
-        self, batch: Any, flagged: list[tuple[Flags, str]], ids: NDArray[np.uint64]
-    ) -> list[tuple[Flags, str]]:
-        """Repeated values among rows that are good otherwise: a bad row must not push out a good one."""
-        found: list[tuple[Flags, str]] = []
-        for name, index in self._ids.items():
-            hashes = ids if name == self._contract.record_id else hash_column(batch.column(name))
-            rows = np.flatnonzero(hashes)  # null has hash 0
-            so_far = flagged + found
-            if so_far:
-                rows = rows[~np.logical_or.reduce([flags for flags, _ in so_far])[rows]]
-            own = hashes if len(rows) == len(hashes) else hashes[rows]
-            if self._ascents[name].goes_on(batch.column(name)):
-                repeated, recent = _NONE, index.add_new(own)
-            else:
-                repeated, recent = index.add(own)
-            for again, reason in (
-                (repeated, f"{name} must be unique in the file"),
-                (recent, f"{name} must not repeat a recent batch"),
-            ):
-                if again.any():
-                    flags = np.zeros(batch.num_rows, np.bool_)
-                    flags[rows[again]] = True
-                    found.append((flags, reason))
-        return found
+        return CheckedRows(flagged, nulls, seen)
 
 
 class _ColumnCheck:

@@ -14,9 +14,8 @@ from perennial.contract import Contract
 from perennial.validation.blocks import FileRejected
 from perennial.validation.outcome import Limits
 
-__all__ = ["BLOCK_BYTES", "ByteStream", "FileKind", "digest_of", "file_kind"]
+__all__ = ["ByteStream", "FileKind", "digest_of", "file_kind"]
 
-BLOCK_BYTES = 8 << 20
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _RATIO_FROM = 16 << 20

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from perennial.validation.blocks import FileRejected, Refused, shown
 from perennial.validation.outcome import Limits
-from perennial.validation.sources import BLOCK_BYTES, ByteStream
+from perennial.validation.sources import ByteStream
 
 __all__ = ["Piece", "TextBlocks"]
 
-_ROOM = bytes(BLOCK_BYTES)
 _UTF8_MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 
@@ -29,7 +28,7 @@ class TextBlocks:
     """Iterates over pieces of a stream; what a reader does not take of a piece comes again with the next one."""
 
     def __init__(self, stream: ByteStream, limits: Limits) -> None:
-        self._stream, self._limits = stream, limits
+        self._stream, self._limits, self._room = stream, limits, bytes(limits.block_bytes)
         self._rest = bytearray()
         self._ended = False
         self._held = bytearray()
@@ -70,8 +69,10 @@ class TextBlocks:
         head = bytes(self._rest[:size])
         return head[: head.rfind(b"\n") + 1] if len(self._rest) > size else head
 
-    def give_back(self, taken: int) -> None:
+    def give_back(self, piece: Piece, taken: int) -> None:
         """Say that only the first `taken` bytes of the last piece were used."""
+        if piece.content is not self._held:
+            raise ValueError("only the last piece can be given back: the next one begins where it ended")
         self._rest = self._held[taken:] + self._rest
 
     def __iter__(self) -> Iterator[Piece]:
@@ -96,11 +97,11 @@ class TextBlocks:
         """Read on until there is a block, and a line end, or the stream is over, or the line is too long."""
         while not self._ended:
             held = len(self._rest)
-            self._rest.extend(_ROOM)
+            self._rest.extend(self._room)
             with memoryview(self._rest) as view:
                 got = self._stream.read_into(view[held:])
             del self._rest[held + got :]
-            self._ended = got < BLOCK_BYTES
+            self._ended = got < len(self._room)
             if len(self._rest) > self._limits.max_line_bytes or b"\n" in self._rest:
                 return
 

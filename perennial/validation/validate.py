@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from perennial.contract import Column, Contract
-from perennial.profile import Profile, ProfileBuilder
+from perennial.profile.columns import to_datetime
 from perennial.validation.blocks import Block, FileRejected, Reader
 from perennial.validation.columns import curated_schema
 from perennial.validation.csv_reader import CsvReader
+from perennial.validation.in_order import in_order
 from perennial.validation.jsonl_reader import JsonlReader
 from perennial.validation.outcome import Limits, Outcome, Violation
 from perennial.validation.parquet_reader import ParquetReader
+from perennial.validation.processing import BlockProcessor, Processed
 from perennial.validation.recent_ids import RecentIds
-from perennial.validation.rows import CheckedBlock, RowChecker
 from perennial.validation.sources import ByteStream, digest_of, file_kind
 
 __all__ = ["label_contract", "validate_file", "validate_labels"]
@@ -69,10 +70,8 @@ def validate_file(
     workers
         How many threads may work on the file at once. Whatever their number, the outcome is the same.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1. Got {workers} instead")
     optional = frozenset([contract.label]) if contract.label else frozenset[str]()
-    run = _Run(contract, limits or Limits(), recent_ids, optional, profiled=True)
+    run = _Run(contract, limits or Limits(), recent_ids, optional, workers)
     return run.validate(source, key, size_bytes, curated, quarantine, now, digest=digest)
 
 
@@ -90,10 +89,8 @@ def validate_labels(
     workers: int = 1,
 ) -> Outcome:
     """The verdict on a landed label file (record id, label and, if there, `labeled_at`), as of `validate_file`."""
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1. Got {workers} instead")
     labels = label_contract(contract)
-    run = _Run(labels, limits or Limits(), None, frozenset(["labeled_at"]), profiled=True)
+    run = _Run(labels, limits or Limits(), None, frozenset(["labeled_at"]), workers)
     return run.validate(source, key, size_bytes, curated, quarantine, now, digest=digest)
 
 
@@ -122,79 +119,80 @@ class _Run:
     """One file's validation: tallies that are kept whatever happens to the file."""
 
     def __init__(
-        self, contract: Contract, limits: Limits, recent: RecentIds | None, optional: frozenset[str], *, profiled: bool
+        self, contract: Contract, limits: Limits, recent: RecentIds | None, optional: frozenset[str], workers: int
     ) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1. Got {workers} instead")
         self._contract, self._limits, self._recent, self._optional = contract, limits, recent, optional
-        self._profile = ProfileBuilder(contract) if profiled else None
+        self._workers = workers
         self._landed = self._accepted = self._refused = self._blank = 0
         self._nulls: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
+        self._event_ranges: list[tuple[int, int]] = []
         self._reader: Reader | None = None
-        self._checker: RowChecker | None = None
+        self._stream: ByteStream | None = None
 
     def validate(
         self, source: Any, key: str, size: int, curated: Any, quarantine: Any, now: datetime | None, *, digest: bool
     ) -> Outcome:
         violations: list[Violation] = []
-        profile: Profile | None = None
-        stream: ByteStream | None = None
+        processor = BlockProcessor(self._contract, self._limits, self._recent, self._optional, keep=curated is not None)
         with ExitStack() as stack:
             good = stack.enter_context(_rows_writer(curated, curated_schema(self._contract)))
             bad = stack.enter_context(_lines_writer(quarantine))
             try:
-                kind = file_kind(key, self._contract)
-                if kind.format == "parquet":
-                    reader: Reader = ParquetReader(source, self._contract, self._limits, self._optional)
-                else:
-                    stream = ByteStream(source, kind, size, self._limits, digest=digest)
-                    text_reader = CsvReader if kind.format == "csv" else JsonlReader
-                    reader = text_reader(stream, self._contract, self._limits, self._optional)
-                self._reader = reader
-                self._checker = RowChecker(self._contract, self._limits, self._recent, self._optional)
-                for block in reader.blocks():
-                    self._take(block, good, bad)
+                self._reader = reader = self._open(source, key, size, digest=digest)
+                parts = reader.parts(ahead=self._workers > 1)
+                for done in stack.enter_context(closing(in_order(parts, processor.process, self._workers))):
+                    self._take(done, good, bad)
             except FileRejected as rejected:
                 violations.append(rejected.violation)
-            profile = self._profile.build() if self._profile else None
-            violations += self._file_rules(profile, now)
+        violations += self._file_rules(now)
         found = ""
         if digest:
-            found = stream.digest() if stream is not None else digest_of(source)
-        return self._outcome(violations, profile, found)
+            found = self._stream.digest() if self._stream is not None else digest_of(source)
+        return self._outcome(violations, processor, found)
 
-    def _take(self, block: Block, good: Any, bad: Any) -> None:
-        assert self._checker is not None
-        checked = self._checker.check(block)
-        first = self._landed
+    def _open(self, source: Any, key: str, size: int, *, digest: bool) -> Reader:
+        kind = file_kind(key, self._contract)
+        if kind.format == "parquet":
+            return ParquetReader(source, self._contract, self._limits, self._optional)
+        self._stream = ByteStream(source, kind, size, self._limits, digest=digest)
+        text_reader = CsvReader if kind.format == "csv" else JsonlReader
+        return text_reader(self._stream, self._contract, self._limits, self._optional)
+
+    def _take(self, done: Processed, good: Any, bad: Any) -> None:
+        block, first = done.block, self._landed
         self._landed += block.landed
         self._blank += block.blank
-        self._accepted += checked.good.num_rows
-        self._refused += len(block.refused) + block.batch.num_rows - checked.good.num_rows
-        self._nulls.update(checked.null_counts)
+        self._accepted += done.accepted
+        self._refused += len(block.refused) + block.batch.num_rows - done.accepted
+        self._nulls.update(done.null_counts)
+        self._event_ranges += [done.event_range] if done.event_range else []
         for refused in block.refused:
             self._reasons[refused.reason] += 1
             bad(first + refused.row + 1, [refused.reason], refused.text)
-        for flags, reason in checked.flagged:
+        for flags, reason in done.flagged:
             self._reasons[reason] += int(np.count_nonzero(flags))
-        if checked.flagged:
-            self._quarantine(block, checked, first, bad)
-        good(checked.good)
-        if self._profile is not None:
-            self._profile.add(checked.good, seen=checked.seen, ids=checked.ids)
+        if done.flagged:
+            self._quarantine(block, done.flagged, first, bad)
+        good(done.curated)
         limit = self._contract.quality.max_rows
         if limit is not None and self._landed - self._blank > limit:
             raise FileRejected("too_many_rows", f"a file must have at most {limit} rows. Got more instead")
+        if block.settle is not None:
+            block.settle()
 
-    def _quarantine(self, block: Block, checked: CheckedBlock, first: int, bad: Any) -> None:
+    def _quarantine(self, block: Block, flagged: list[tuple[Any, str]], first: int, bad: Any) -> None:
         """Some thousand rows at a time: a block in which every row is bad must not become as many Python objects."""
-        rows = np.flatnonzero(np.logical_or.reduce([flags for flags, _ in checked.flagged]))
+        rows = np.flatnonzero(np.logical_or.reduce([flags for flags, _ in flagged]))
         for i in range(0, len(rows), _QUARANTINE_ROWS):
             part = rows[i : i + _QUARANTINE_ROWS]
             places = part if block.places is None else block.places[part]
             for row, place, text in zip(part.tolist(), places.tolist(), block.text(part), strict=True):
-                bad(first + place + 1, [reason for flags, reason in checked.flagged if flags[row]], text)
+                bad(first + place + 1, [reason for flags, reason in flagged if flags[row]], text)
 
-    def _file_rules(self, profile: Profile | None, now: datetime | None) -> Iterator[Violation]:
+    def _file_rules(self, now: datetime | None) -> Iterator[Violation]:
         quality, rows = self._contract.quality, self._landed - self._blank
         if rows < quality.min_rows:
             yield Violation("too_few_rows", f"a file must have at least {quality.min_rows} rows. Got {rows} instead")
@@ -212,16 +210,22 @@ class _Run:
                     "too_many_nulls",
                     f"at most {column.max_null_rate:.2%} of {name} may be empty. Got {share:.2%} instead",
                 )
-        age, last = quality.max_age_seconds, _event_times(self._contract, profile)[1]
+        age, last = quality.max_age_seconds, self._event_times()[1]
         if age is not None and now is not None and last is not None and (now - last).total_seconds() > age:
             yield Violation(
                 "too_old",
                 f"the newest event must be at most {age:g} seconds old. Got {(now - last).total_seconds():.0f} instead",
             )
 
-    def _outcome(self, violations: list[Violation], profile: Profile | None, digest: str) -> Outcome:
+    def _event_times(self) -> tuple[datetime | None, datetime | None]:
+        if not self._event_ranges:
+            return None, None
+        first, last = zip(*self._event_ranges, strict=True)
+        return to_datetime(min(first)), to_datetime(max(last))
+
+    def _outcome(self, violations: list[Violation], processor: BlockProcessor, digest: str) -> Outcome:
         accepted = not violations
-        first, last = _event_times(self._contract, profile)
+        first, last = self._event_times()
         return Outcome(
             accepted=accepted,
             reasons=tuple(violations),
@@ -230,25 +234,18 @@ class _Run:
             rows_quarantined=self._refused if accepted else self._landed - self._blank,
             rows_blank=self._blank,
             reason_counts=dict(sorted(self._reasons.items(), key=lambda item: (-item[1], item[0]))),
-            profile=profile if accepted else None,
+            profile=processor.profile() if accepted else None,
             first_event_at=first,
             last_event_at=last,
             schema_change=self._reader.schema_change if self._reader else None,
             content_digest=digest,
-            ids=self._checker.record_ids if accepted and self._checker else None,
+            ids=processor.record_ids if accepted else None,
         )
-
-
-def _event_times(contract: Contract, profile: Profile | None) -> tuple[datetime | None, datetime | None]:
-    if profile is None:
-        return None, None
-    column = profile.columns[contract.event_time]
-    return column.first_at, column.last_at
 
 
 @contextmanager
 def _rows_writer(target: Any, schema: Any) -> Iterator[Any]:
-    """A function that takes record batches; they are written in groups of about 128,000 rows."""
+    """A function that takes record batches of a schema; they are written in groups of about 128,000 rows."""
     if target is None:
         yield lambda batch: None
         return
@@ -262,8 +259,7 @@ def _rows_writer(target: Any, schema: Any) -> Iterator[Any]:
 
         def take(batch: Any) -> None:
             if batch.num_rows:
-                arrays = [batch.column(f.name).cast(f.type) for f in schema]
-                held.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+                held.append(batch)
             if sum(b.num_rows for b in held) >= _GROUP_ROWS:
                 flush()
 

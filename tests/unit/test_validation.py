@@ -416,12 +416,9 @@ def test_the_order_of_rows_changes_no_count_and_no_byte_of_the_profile(lines):
     assert expected.profile.to_bytes() == outcome.profile.to_bytes()
 
 
-def test_small_blocks_change_nothing(monkeypatch):
+def test_small_blocks_change_nothing():
     rows = as_csv(make_rows(200)).replace("hi", '"two\nlines"')
-    whole = run(rows)
-    monkeypatch.setattr("perennial.validation.text_blocks.BLOCK_BYTES", 512)
-    monkeypatch.setattr("perennial.validation.text_blocks._ROOM", bytes(512))
-    cut = run(rows)
+    whole, cut = run(rows), run(rows, limits=Limits(block_bytes=512))
     assert (whole[0].reason_counts, whole[0].profile) == (cut[0].reason_counts, cut[0].profile)
     assert [q["row"] for q in whole[1]] == [q["row"] for q in cut[1]]
 
