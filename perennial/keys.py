@@ -40,6 +40,7 @@ __all__ = [
     "labels_item",
     "labels_partition",
     "landing_item",
+    "large_batch_name",
     "large_order_key",
     "large_outcome_key",
     "ledger_head_item",
@@ -49,6 +50,7 @@ __all__ = [
     "ledger_receipt_item",
     "live_item",
     "lock_item",
+    "messages_partition",
     "model_item",
     "models_partition",
     "predictions_item",
@@ -58,6 +60,8 @@ __all__ = [
     "quarantine_key",
     "quarantined_original_key",
     "reference_key",
+    "resource_name",
+    "resource_prefix",
     "rollout_item",
     "rollouts_partition",
     "run_item",
@@ -141,6 +145,11 @@ def ids_key(batch_id: str, digest: str) -> str:
     return f"ids/{batch_id}/{digest}.ids"
 
 
+def large_batch_name(landing: TableKey, attempt: int) -> str:
+    """The execution that makes a batch of a large file: an attempt's own, so that a failed one can be made again."""
+    return short_id("large batch", landing["sk"], str(attempt))
+
+
 def large_order_key(name: str) -> str:
     """What a job is to make a batch of; `name` is of its execution."""
     return f"ingest/{name}/order.json"
@@ -190,6 +199,20 @@ def ledger_key(sequence: int) -> str:
 
 
 # --- SageMaker names -------------------------------------------------------------------------------------------
+
+
+# No loop's name contains it, so that no loop's resources are named like another's: fraud--1 isn't of fraud-x.
+_OF = "--"
+
+
+def resource_name(loop: str, name: str) -> str:
+    """A job, model or endpoint configuration of the loop's, as SageMaker takes names: 63 characters at most."""
+    return f"{resource_prefix(loop)}{name}"[:63].rstrip("-")
+
+
+def resource_prefix(loop: str) -> str:
+    """What the names of all of the loop's resources begin with, and of no other loop's: permissions end with it."""
+    return f"{loop}{_OF}"
 
 
 def endpoint_name(loop: str) -> str:

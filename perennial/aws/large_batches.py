@@ -89,10 +89,10 @@ class LargeBatches:
         An attempt is on record after it was started, so that a crash in between starts the same one again.
         """
         last = int(standing.get("attempt", 0))
-        if last and self.executions.alive(execution_arn(self.machine_arn, self._name(landed, last))):
+        if last and self.executions.alive(execution_arn(self.machine_arn, keys.large_batch_name(landed.item, last))):
             return
         attempt = last + 1
-        name = self._name(landed, attempt)
+        name = keys.large_batch_name(landed.item, attempt)
         order_key, outcome_key = keys.large_order_key(name), keys.large_outcome_key(name)
         order = LargeOrder(
             landing_bucket=self.landings.bucket.bucket,
@@ -107,7 +107,7 @@ class LargeBatches:
         )
         self.lake.put(order_key, order.model_dump_json().encode(), content_type="application/json")
         given = {
-            "job_name": f"{self.loop.name}-{name[:24]}-b",
+            "job_name": keys.resource_name(self.loop.name, f"{name[:24]}-b"),
             "order_uri": self.lake.uri(order_key),
             "order_key": order_key,
             "volume_gb": _volume_gb(landed.size_bytes),
@@ -115,9 +115,6 @@ class LargeBatches:
         }
         self.executions.start(self.machine_arn, name, given)
         self.landings.record(landed, {"status": "processing", "attempt": attempt})
-
-    def _name(self, landed: Landed, attempt: int) -> str:
-        return keys.short_id("large batch", landed.item["sk"], str(attempt))
 
 
 def make_large_batch(order: LargeOrder, clients: Clients, *, scratch: Path, workers: int) -> LargeOutcome:

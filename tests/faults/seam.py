@@ -123,7 +123,7 @@ def _look(world: World) -> str:
     """Catalog, objects, distinct events, executions and weights; without what S3 makes up anew each time."""
     stands = {
         "items": {" ".join(key): item for key, item in world.items().items()},
-        "objects": {key: hashlib.sha256(data).hexdigest() for key, data in world.objects(LAKE).items()},
+        "objects": {key: _content(key, data) for key, data in world.objects(LAKE).items()},
         "ledger": {key: data.decode() for key, data in world.objects(AUDIT).items()},
         "events": sorted({event.model_dump_json() for event in world.announced()}),
         "executions": world.executions(),
@@ -132,13 +132,21 @@ def _look(world: World) -> str:
     text = json.dumps(stands, sort_keys=True, indent=1)
     for page in world.clients.s3.get_paginator("list_object_versions").paginate(Bucket=LANDING):
         for one in page.get("Versions", []):
-            place = keys.landing_item("demo", LANDING, one["Key"], one["VersionId"])["sk"]
+            item = keys.landing_item("demo", LANDING, one["Key"], one["VersionId"])
+            place = item["sk"]
+            for attempt in (1, 2):
+                text = text.replace(keys.large_batch_name(item, attempt), f"ATTEMPT {attempt} of {one['Key']}")
             text = text.replace(one["VersionId"], "VERSION").replace(place, f"LANDING of {one['Key']}")
     # Landings are in the order of their places; now in the order of their keys.
     text = json.dumps(json.loads(text), sort_keys=True, indent=1)
     # S3 takes its times from the real clock; everything else has its own.
     today = datetime.now(UTC).strftime("%Y-%m-")
     return re.sub(today + r"[0-9]{2}T[0-9:.]+(Z|[+]00:00)", "TIME", text)
+
+
+def _content(key: str, data: bytes) -> str:
+    """What an object holds: as text where it names a version, which S3 makes up."""
+    return data.decode() if key.startswith("ingest/") else hashlib.sha256(data).hexdigest()
 
 
 def sweep(scenario: Scenario, fault: Fault, *, writes_only: bool = True) -> list[str]:

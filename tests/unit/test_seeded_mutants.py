@@ -25,6 +25,7 @@ from tests.unit import (
     test_rollout,
     test_sequential,
     test_trigger,
+    test_uniqueness,
 )
 
 # The first counterexample is enough: it need be neither small nor the only one. Always the same examples.
@@ -144,6 +145,14 @@ MUTANTS = [
            test_ledger, "test_a_cut_off_end_is_found_against_the_anchored_head"),
     Mutant("P57", "ledger", "if entry.digest != head.digest:", "if False:",
            test_ledger, "test_a_rewritten_chain_is_found_against_the_anchored_head"),
+    Mutant("P10", "uniqueness", "if other.position < entry.position\n", "if True\n",
+           test_uniqueness, "test_only_lower_positions_count_so_that_no_two_batches_take_an_id_from_each_other"),
+    Mutant("P10", "uniqueness", "sorted(near, key=lambda other: -other.position)", "near",
+           test_uniqueness, "test_the_order_in_which_entries_are_read_changes_nothing"),
+    Mutant("P6", "uniqueness", "and other.batch_id != entry.batch_id", "",
+           test_uniqueness, "test_a_batch_is_not_held_against_an_earlier_entry_of_itself"),
+    Mutant("-", "uniqueness", "invalid = entry.refused + repeated", "invalid = repeated",
+           test_uniqueness, "test_a_batch_is_rejected_as_its_file_would_be_with_as_many_bad_rows"),
     Mutant("-", "performance", "if lacking > 0:", "if False:",
            test_performance, "test_too_few_rows_never_say_anything"),
     Mutant("-", "performance", "if maturity is not None and not maturity.mature:", "if False:",
