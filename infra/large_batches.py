@@ -70,7 +70,9 @@ class LargeBatches(Construct):
         )
         stack = cdk.Stack.of(self)
         jobs = stack.format_arn(
-            service="sagemaker", resource="processing-job", resource_name=f"{foundation.loop.name}-*"
+            service="sagemaker",
+            resource="processing-job",
+            resource_name=f"{keys.resource_prefix(foundation.loop.name)}*",
         )
         self.machine = StateMachine(
             self,

@@ -31,6 +31,7 @@ from infra.settings import training_image_uri
 from infra.state_machine import StateMachine
 from infra.tear_down import TearDown
 from perennial import events as said
+from perennial import keys
 
 __all__ = ["LearningStack"]
 
@@ -147,7 +148,8 @@ class LearningStack(cdk.Stack):
             jobs_seconds=3 * base.loop.training.max_runtime_seconds,
         )
         called = ("FreezeDataset", "JudgeCandidate", "RegisterModel", "RequestApproval", "ConcludeRun")
-        jobs = [self._arn(kind, f"{base.loop.name}-*") for kind in ("training-job", "processing-job")]
+        beginning = keys.resource_prefix(base.loop.name)
+        jobs = [self._arn(kind, f"{beginning}*") for kind in ("training-job", "processing-job")]
         rollouts = self._executions(self.serving.machine)
         machine = StateMachine(
             self,
@@ -207,7 +209,7 @@ class LearningStack(cdk.Stack):
             key_arn=base.key.key_arn,
             loop=base.loop,
             inputs={
-                "code": prefix(self.source.prefix_uri),
+                "code": prefix(self.source.beginninguri),
                 "dataset": manifest("$.dataset.manifest_uri"),
                 "version": prefix("$.dataset.version_uri"),
                 "challenger": prefix("$.training.ModelArtifacts.S3ModelArtifacts"),

@@ -16,6 +16,7 @@ from constructs import Construct
 
 from infra.packaging import build_source_bundle
 from infra.states import State, retry, task
+from perennial import keys
 from perennial.project import Loop
 
 __all__ = ["SourceBundle", "manifest", "prefix", "processing_step", "sync_statements", "training_step"]
@@ -227,7 +228,7 @@ def sync_statements(
     def arn(service: str, resource: str, name: str) -> str:
         return stack.format_arn(service=service, resource=resource, resource_name=name)
 
-    jobs = [arn("sagemaker", f"{kind.lower()}-job", f"{loop.name}-*") for kind in kinds]
+    jobs = [arn("sagemaker", f"{kind.lower()}-job", f"{keys.resource_prefix(loop.name)}*") for kind in kinds]
     actions = [f"sagemaker:{verb}{kind}Job" for kind in kinds for verb in ("Create", "Describe", "Stop")]
     return [
         iam.PolicyStatement(actions=[*actions, "sagemaker:AddTags", "sagemaker:ListTags"], resources=jobs),

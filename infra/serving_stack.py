@@ -114,8 +114,8 @@ class ServingStack(cdk.Stack):
             partition=cdk.Aws.PARTITION,
             timeout_seconds=rollout_seconds(self.foundation.loop.rollout),
         )
-        name = self.foundation.loop.name
-        models, configs = self._arn("model", f"{name}-*"), self._arn("endpoint-config", f"{name}-*")
+        named = f"{keys.resource_prefix(self.foundation.loop.name)}*"
+        models, configs = self._arn("model", named), self._arn("endpoint-config", named)
         endpoint = self._arn("endpoint", self.foundation.endpoint_name)
         called = [
             made[key].arn for key in ("PrepareRollout", "SmokeTest", "AnalyseCanary", "FinishRollout", "RollBack")

@@ -13,6 +13,7 @@ from constructs import Construct
 from functions import tear_down
 from infra.foundation import Foundation
 from infra.python_function import PythonFunction
+from perennial import keys
 
 __all__ = ["TearDown"]
 
@@ -89,10 +90,9 @@ class TearDown(Construct):
         stack = cdk.Stack.of(self)
         name = foundation.endpoint_name
         endpoint = stack.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
-        config = stack.format_arn(
-            service="sagemaker", resource="endpoint-config", resource_name=f"{foundation.loop.name}-*"
-        )
-        model = stack.format_arn(service="sagemaker", resource="model", resource_name=f"{foundation.loop.name}-*")
+        named = f"{keys.resource_prefix(foundation.loop.name)}*"
+        config = stack.format_arn(service="sagemaker", resource="endpoint-config", resource_name=named)
+        model = stack.format_arn(service="sagemaker", resource="model", resource_name=named)
         self.function.may(["sagemaker:DeleteEndpoint", "sagemaker:ListTags"], [endpoint])
         self.function.may(
             ["sagemaker:DeleteEndpointConfig", "sagemaker:ListTags"],

@@ -56,7 +56,7 @@ class Loop(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # SageMaker, S3 and DynamoDB names are made from it.
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,27}[a-z0-9]$")]
+    name: Annotated[str, Field(pattern=r"^[a-z](?:-?[a-z0-9])+$", max_length=29)]
     description: str = ""
     owner: str = ""
     task: Task

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from perennial.keys import resource_name
 from perennial.policy import Policy, Seconds, Share, spelled
 
 __all__ = [
@@ -170,7 +171,7 @@ def plan(
     champion = live.champion
     champion_slot = live.champion_slot if champion is not None else None
     challenger_slot: Slot = "green" if champion_slot == "blue" else "blue"
-    model_name = f"{loop}-{rollout_id}"[:63].rstrip("-")
+    model_name = resource_name(loop, rollout_id)
     variants = [_variant(challenger_slot, model_name, 0.0 if champion is not None else 1.0, policy)]
     if champion is not None and champion_slot is not None:
         variants.insert(0, _variant(champion_slot, champion.model_name, 1.0, policy))

@@ -220,7 +220,7 @@ def make_live(*, champion_slot: Any = "blue", endpoint_exists: bool = True) -> L
     """A champion in one slot; `champion_slot=None` for a loop without a model."""
     if champion_slot is None:
         return Live()
-    champion = SlotState(model_version="old", model_name="demo-old", artifact_digest=DIGEST)
+    champion = SlotState(model_version="old", model_name="demo--old", artifact_digest=DIGEST)
     return Live(champion_slot=champion_slot, slots={champion_slot: champion}, endpoint_exists=endpoint_exists)
 
 

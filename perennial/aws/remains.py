@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from perennial import keys
 from perennial.aws.endpoint import missing
 
 __all__ = ["delete_endpoint", "delete_endpoint_logs", "delete_packages", "empty_bucket"]
@@ -17,13 +18,14 @@ def delete_endpoint(sagemaker: Any, name: str, *, loop: str, loop_tag: str) -> N
     """
     Deletes an endpoint, then the configurations and models that rollouts of `loop` made.
 
-    Their names start with the loop's, and so may those of a loop whose name continues ours: the tag decides.
+    Their names start with the loop's prefix; what somebody else named so lacks the tag, and stays.
     """
     _quietly(partial(sagemaker.delete_endpoint, EndpointName=name))
-    for config, arn in _named(sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfig", f"{loop}-"):
+    named = keys.resource_prefix(loop)
+    for config, arn in _named(sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfig", named):
         if _tag(sagemaker, arn, loop_tag) == loop:
             _quietly(partial(sagemaker.delete_endpoint_config, EndpointConfigName=config))
-    for model, arn in _named(sagemaker, "list_models", "Models", "Model", f"{loop}-"):
+    for model, arn in _named(sagemaker, "list_models", "Models", "Model", named):
         if _tag(sagemaker, arn, loop_tag) == loop:
             _quietly(partial(sagemaker.delete_model, ModelName=model))
 

@@ -74,9 +74,9 @@ def fill(world: World) -> None:
 def test_deleting_the_stack_leaves_nothing_of_the_loop(world: World, inbox: Inbox) -> None:
     fill(world)
     fake = world.sagemaker
-    fake.endpoints[ENDPOINT] = FakeEndpoint("demo-v1", {"blue": 1.0})
-    fake.configs = {"demo-v1": {LOOP_TAG: "demo"}, "demo-v1-r": {LOOP_TAG: "demo"}}
-    fake.models = {"demo-v1": {LOOP_TAG: "demo"}}
+    fake.endpoints[ENDPOINT] = FakeEndpoint("demo--v1", {"blue": 1.0})
+    fake.configs = {"demo--v1": {LOOP_TAG: "demo"}, "demo--v1-r": {LOOP_TAG: "demo"}}
+    fake.models = {"demo--v1": {LOOP_TAG: "demo"}}
     fake.packages = {f"arn:aws:sagemaker:us-east-1:123456789012:model-package/{GROUP}/1": {}}
     for endpoint in (ENDPOINT, "others"):
         world.clients.logs.create_log_group(logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}")
@@ -104,13 +104,13 @@ def test_deleted_twice_succeeds_twice(world: World, inbox: Inbox) -> None:
 
 
 def test_a_loop_whose_name_continues_ours_keeps_its_own(world: World, inbox: Inbox) -> None:
-    world.sagemaker.configs = {"demo-2-v1": {LOOP_TAG: "demo-2"}}
-    world.sagemaker.models = {"demo-2-v1": {LOOP_TAG: "demo-2"}, "demo-by-hand": {}}
+    world.sagemaker.configs = {"demo-2--v1": {LOOP_TAG: "demo-2"}}
+    world.sagemaker.models = {"demo-2--v1": {LOOP_TAG: "demo-2"}, "demo--by-hand": {}}
 
     delete(world, inbox)
 
-    assert {"demo-2-v1", "demo-by-hand"} == set(world.sagemaker.models)
-    assert {"demo-2-v1"} == set(world.sagemaker.configs)
+    assert {"demo-2--v1", "demo--by-hand"} == set(world.sagemaker.models)
+    assert {"demo-2--v1"} == set(world.sagemaker.configs)
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])

@@ -10,6 +10,7 @@ from typing import Any
 
 from infra import shipped
 from infra.packaging import ROOT
+from perennial import keys
 from tests.infra.conftest import Assembly
 
 STACK_POLICIES = {
@@ -84,6 +85,18 @@ def test_no_action_is_a_wildcard(assembly: Assembly):
     for name, statement in statements(assembly, "AWS::IAM::Policy"):
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         assert not [action for action in actions if "*" in action], name
+
+
+def test_no_loop_may_touch_the_jobs_models_or_configurations_of_another(assembly: Assembly):
+    """A loop's name may continue another's, but never with what stands between a loop's name and a resource's."""
+    kinds = ("training-job", "processing-job", "model", "endpoint-config")
+    named = re.compile(rf":(?:{'|'.join(kinds)})/([^\"]*)")
+    found = {
+        name
+        for _, statement in statements(assembly, "AWS::IAM::Policy")
+        for name in named.findall(json.dumps(statement["Resource"]))
+    }
+    assert found == {f"{keys.resource_prefix('bikeshare')}*"}
 
 
 def test_roles_have_no_managed_policies(assembly: Assembly):

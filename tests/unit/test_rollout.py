@@ -37,7 +37,7 @@ def test_the_challenger_takes_the_slot_that_does_not_serve_at_weight_zero():
     assert (rollout.challenger_slot, rollout.champion_slot) == ("green", "blue")
     weights = {one["VariantName"]: one["InitialVariantWeight"] for one in rollout.production_variants}
     assert weights == {"blue": 1.0, "green": 0.0}
-    assert [one["ModelName"] for one in rollout.production_variants] == ["demo-old", "demo-run"]
+    assert [one["ModelName"] for one in rollout.production_variants] == ["demo--old", "demo--run"]
     assert make_rollout_plan(live=make_live(champion_slot="green")).challenger_slot == "blue"
 
 
@@ -259,7 +259,7 @@ class Rollouts(RuleBasedStateMachine):
             self.status = "rolled back"
         if decision.decision == "finish":
             slot = self.rollout.challenger_slot
-            slots = {slot: self.live.champion.model_copy(update={"model_version": "run", "model_name": "demo-run"})}
+            slots = {slot: self.live.champion.model_copy(update={"model_version": "run", "model_name": "demo--run"})}
             self.live = self.live.model_copy(update={"champion_slot": slot, "slots": slots})
             self.status = "promoted"
 
