@@ -209,7 +209,7 @@ class LearningStack(cdk.Stack):
             key_arn=base.key.key_arn,
             loop=base.loop,
             inputs={
-                "code": prefix(self.source.beginninguri),
+                "code": prefix(self.source.prefix_uri),
                 "dataset": manifest("$.dataset.manifest_uri"),
                 "version": prefix("$.dataset.version_uri"),
                 "challenger": prefix("$.training.ModelArtifacts.S3ModelArtifacts"),
