@@ -85,7 +85,7 @@ def test_executions_that_end_badly_ring_however_few_of_the_ways_have_datapoints(
         for query in alarm["Properties"].get("Metrics", [])
         if "Expression" in query
     ]
-    assert len(expressions) == 2
+    assert len(expressions) == 3
     for expression in expressions:
         for way in ("failed", "timed_out", "aborted"):
             series = {key: [1.0 if key == way else None] for key in ("failed", "timed_out", "aborted")}
@@ -108,7 +108,7 @@ def test_every_dead_letter_queue_and_machine_has_an_alarm_that_tells_people(asse
         name for _, name, _ in assembly.resources("AWS::SQS::Queue") if "DeadLetters" in name or "Undelivered" in name
     ]
     assert len(dead) == 7
-    assert len(alarms) == len(dead) + 2
+    assert len(alarms) == len(dead) + 3
     for name in {name for name in dead if "Undelivered" not in name}:
         assert name in watched, name
     assert all(alarm["Properties"]["AlarmActions"] for alarm in alarms)
