@@ -38,8 +38,6 @@ def main() -> int:
         cells = ALL_CELLS[2::8] if arguments.quick else ALL_CELLS
         if arguments.cells:
             cells = [ALL_CELLS[int(place)] for place in arguments.cells.split(",")]
-        if not arguments.json:
-            print("A check of 20 columns from stored profiles takes")
         figures = {"cost": measure_cost(show=not arguments.json)}
         figures["cells"] = simulate_all(cells, streams=arguments.streams, seed=arguments.seed, show=not arguments.json)
     figures["seconds"] = round(time.perf_counter() - started, 1)
