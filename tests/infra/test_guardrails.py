@@ -16,6 +16,10 @@ def guardrails(assembly: Assembly) -> dict[str, dict[str, Any]]:
     return {name: alarm for part, name, alarm in assembly.resources("AWS::CloudWatch::Alarm") if part == "Serving"}
 
 
+def machines(assembly: Assembly) -> int:
+    return len(list(assembly.resources("AWS::StepFunctions::StateMachine")))
+
+
 def test_slots_are_those_that_rollouts_plan():
     from perennial import rollout_plan
 
