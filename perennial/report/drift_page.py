@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from perennial.drift.report import ColumnDrift, DriftReport
-from perennial.drift.shares import compare_shares
-from perennial.profile.model import Profile
 from perennial.report.charts import drift_heatmap
 from perennial.report.drift_charts import effect_over_time, histogram_pair
 from perennial.report.furniture import chip, legend, page, section, tiles
 from perennial.report.markup import Markup, cell, element, join, table, text
 from perennial.report.story import DriftCell, DriftPage, HistogramPair, SummaryRow, Tone
+
+if TYPE_CHECKING:
+    from perennial.profile.model import Profile
 
 __all__ = ["drift_page", "render_drift"]
 
@@ -76,6 +78,8 @@ def _moment(at: datetime) -> str:
 
 
 def _pair(name: str, reference: Profile, window: Profile) -> HistogramPair:
+    from perennial.drift.shares import compare_shares  # a story is told without arrays
+
     shares = compare_shares(reference, window, name)
     return HistogramPair(name, shares.labels, shares.reference, shares.window, shares.kind)
 
