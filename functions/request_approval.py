@@ -22,10 +22,11 @@ from typing import Any
 from functions import _shell
 from functions._shell import Shell
 from perennial import keys
+from perennial.aws.approvals import Answer, settle
 from perennial.canonical import digest as digest_of
 from perennial.errors import ArtifactChanged
 from perennial.evaluation import Evaluation
-from perennial.events import ApprovalGranted, ApprovalRequested
+from perennial.events import ApprovalRequested
 from perennial.gate import Verdict
 from perennial.governance import ApprovalRequest, ApprovalRoute, route
 
@@ -84,26 +85,21 @@ def _verdict(kept: dict[str, Any]) -> Verdict:
 
 
 def _approve(event: dict[str, Any], way: ApprovalRoute, shell: Shell[Settings]) -> dict[str, Any]:
-    """Registry and catalog first, then the machine: it must find what it goes on with."""
-    model, name = event["model"], shell.settings.loop_name
-    version, digest = str(model["model_version"]), str(model["artifact_digest"])
+    """The registry first: it must say so before anything goes on."""
+    model = event["model"]
     shell.registry(shell.settings.model_package_group).approve(model["model_package_arn"], "; ".join(way.reasons))
-    shell.catalog.update(
-        keys.model_item(name, version), {"status": "approved", "approved_digest": digest, "approved_by": "policy"}
+    answer = Answer(
+        loop=shell.settings.loop_name,
+        loop_digest=shell.loop.digest,
+        at=shell.now(),
+        model_version=str(model["model_version"]),
+        artifact_digest=str(model["artifact_digest"]),
+        approved=True,
+        by="policy",
+        reasons=way.reasons,
+        task_token=event["task_token"],
     )
-    shell.announce_once(
-        keys.approval_item(name, version),
-        ApprovalGranted(
-            loop=name,
-            loop_digest=shell.loop.digest,
-            at=shell.now(),
-            model_version=version,
-            artifact_digest=digest,
-            approved_by="policy",
-            reasons=way.reasons,
-        ),
-    )
-    shell.executions.answer(event["task_token"], {"approved": True, "by": "policy", "reasons": list(way.reasons)})
+    settle(answer, catalog=shell.catalog, announce_once=shell.announce_once, executions=shell.executions)
     return {"asked": "policy"}
 
 

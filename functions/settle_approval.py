@@ -22,9 +22,9 @@ from typing import Any
 from functions import _shell
 from functions._shell import Shell
 from perennial import keys
+from perennial.aws.approvals import Answer, settle
 from perennial.aws.registry import Package
 from perennial.errors import ApprovalRefused, ArtifactChanged, EventInvalid
-from perennial.events import ApprovalDenied, ApprovalGranted
 from perennial.governance import ApprovalRequest, grant
 
 __all__ = ["Settings", "handler", "run"]
@@ -53,7 +53,7 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     request = ApprovalRequest.model_validate(item)
     who, why = _signature(package)
     if package.approval == "Rejected":
-        return _deny(request, item, who, why or f"rejected by {who}", shell)
+        return _settle(request, item, shell, approved=False, by=who, reasons=(why or f"rejected by {who}",))
     try:
         model = shell.catalog.get(keys.model_item(shell.settings.loop_name, version)) or {}
         granted = grant(
@@ -67,13 +67,13 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
         )
     except ArtifactChanged as error:
         shell.registry(group).reject(package.arn, str(error))
-        return _deny(request, item, "perennial", str(error), shell)
+        return _settle(request, item, shell, approved=False, by="perennial", reasons=(str(error),))
     except ApprovalRefused as error:
         # Somebody else may still approve it in time.
         shell.registry(group).reopen(package.arn, str(error))
         shell.logger.warning({"event": "approval refused", "model_version": version, "reason": str(error)})
         return {"settled": False, "reason": str(error)}
-    return _grant(request, item, granted.approved_by, granted.reasons, shell)
+    return _settle(request, item, shell, approved=True, by=granted.approved_by, reasons=granted.reasons)
 
 
 def _signature(package: Package) -> tuple[str, str]:
@@ -83,49 +83,28 @@ def _signature(package: Package) -> tuple[str, str]:
     return package.modified_by or (signed["who"].strip() if signed else "a person in the model registry"), why.strip()
 
 
-def _grant(
-    request: ApprovalRequest, item: dict[str, Any], who: str, reasons: tuple[str, ...], shell: Shell[Settings]
+def _settle(
+    request: ApprovalRequest,
+    item: dict[str, Any],
+    shell: Shell[Settings],
+    *,
+    approved: bool,
+    by: str,
+    reasons: tuple[str, ...],
 ) -> dict[str, Any]:
-    name, version = shell.settings.loop_name, request.model_version
-    shell.catalog.update(
-        keys.model_item(name, version),
-        {"status": "approved", "approved_digest": request.artifact_digest, "approved_by": who},
+    answer = Answer(
+        loop=shell.settings.loop_name,
+        loop_digest=shell.loop.digest,
+        at=shell.now(),
+        model_version=request.model_version,
+        artifact_digest=request.artifact_digest,
+        approved=approved,
+        by=by,
+        reasons=reasons,
+        task_token=item["task_token"],
     )
-    shell.announce_once(
-        keys.approval_item(name, version),
-        ApprovalGranted(
-            loop=name,
-            loop_digest=shell.loop.digest,
-            at=shell.now(),
-            model_version=version,
-            artifact_digest=request.artifact_digest,
-            approved_by=who,
-            reasons=reasons,
-        ),
-    )
-    shell.executions.answer(item["task_token"], {"approved": True, "by": who, "reasons": list(reasons)})
-    shell.catalog.update(keys.approval_item(name, version), {"status": "granted"})
-    return {"settled": True, "approved": True}
-
-
-def _deny(request: ApprovalRequest, item: dict[str, Any], who: str, why: str, shell: Shell[Settings]) -> dict[str, Any]:
-    name, version = shell.settings.loop_name, request.model_version
-    shell.catalog.update(keys.model_item(name, version), {"status": "denied", "status_reasons": [why]})
-    shell.announce_once(
-        keys.approval_item(name, version),
-        ApprovalDenied(
-            loop=name,
-            loop_digest=shell.loop.digest,
-            at=shell.now(),
-            model_version=version,
-            artifact_digest=request.artifact_digest,
-            denied_by=who,
-            reasons=(why,),
-        ),
-    )
-    shell.executions.answer(item["task_token"], {"approved": False, "by": who, "reasons": [why]})
-    shell.catalog.update(keys.approval_item(name, version), {"status": "denied"})
-    return {"settled": True, "approved": False}
+    settle(answer, catalog=shell.catalog, announce_once=shell.announce_once, executions=shell.executions)
+    return {"settled": True, "approved": approved}
 
 
 handler = _shell.lambda_handler(Settings, run)

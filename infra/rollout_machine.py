@@ -86,17 +86,8 @@ def _create(parts: RolloutParts) -> States:
             next_state="CreateEndpointConfig",
             catches=[ROLL_BACK],
         ),
-        "CreateEndpointConfig": sdk(
-            parts.partition,
-            "createEndpointConfig",
-            parameters={
-                "EndpointConfigName.$": plan,
-                "ProductionVariants.$": "$.plan.production_variants",
-                "DataCaptureConfig.$": "$.plan.data_capture",
-                "Tags.$": "$.plan.tags",
-            },
-            next_state="EndpointExists",
-            catches=[caught("EndpointConfigExists")],
+        "CreateEndpointConfig": _configuration(
+            parts, of="$.plan", next_state="EndpointExists", otherwise="EndpointConfigExists"
         ),
         "EndpointConfigExists": sdk(
             parts.partition,
@@ -139,6 +130,22 @@ def _create(parts: RolloutParts) -> States:
             catches=[caught("RollBackSmokeTest", "SmokeTestFailed"), ROLL_BACK],
         ),
     }
+
+
+def _configuration(parts: RolloutParts, *, of: str, next_state: str, otherwise: str) -> State:
+    """An endpoint configuration with the name and the variants at the path `of`; capture and tags are the plan's."""
+    return sdk(
+        parts.partition,
+        "createEndpointConfig",
+        parameters={
+            "EndpointConfigName.$": f"{of}.endpoint_config_name",
+            "ProductionVariants.$": f"{of}.production_variants",
+            "DataCaptureConfig.$": "$.plan.data_capture",
+            "Tags.$": "$.plan.tags",
+        },
+        next_state=next_state,
+        catches=[caught(otherwise)],
+    )
 
 
 def _steps(parts: RolloutParts) -> States:
@@ -246,18 +253,7 @@ def _retire(parts: RolloutParts) -> States:
             settled=[{"Variable": "$.endpoint.config", "StringEqualsPath": "$.plan.endpoint_config_name"}],
             lost="Ended",
         ),
-        "CreateRetiredConfig": sdk(
-            parts.partition,
-            "createEndpointConfig",
-            parameters={
-                "EndpointConfigName.$": "$.ended.endpoint_config_name",
-                "ProductionVariants.$": "$.ended.production_variants",
-                "DataCaptureConfig.$": "$.plan.data_capture",
-                "Tags.$": "$.plan.tags",
-            },
-            next_state="Retire",
-            catches=[caught("Retire")],
-        ),
+        "CreateRetiredConfig": _configuration(parts, of="$.ended", next_state="Retire", otherwise="Retire"),
         "Retire": sdk(
             parts.partition,
             "updateEndpoint",
