@@ -27,6 +27,7 @@ from perennial.aws.endpoint import Endpoint
 from perennial.aws.executions import Executions
 from perennial.aws.lake import Lake
 from perennial.aws.metrics import Metrics
+from perennial.aws.queue import Queue
 from perennial.aws.registry import Registry
 from perennial.errors import EventInvalid, PerennialError
 from perennial.events import Event, parse
@@ -146,6 +147,10 @@ class Shell[S: Settings]:
     def bucket(self, name: str) -> Lake:
         """Another bucket: landing or audit."""
         return Lake(self.clients.s3, name)
+
+    def queue(self, url: str) -> Queue:
+        """A queue that the function puts messages into."""
+        return Queue(self.clients.sqs, url)
 
     def endpoint(self, name: str) -> Endpoint:
         """The loop's endpoint."""

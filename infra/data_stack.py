@@ -20,6 +20,7 @@ from functions import (
     check_performance,
     ingest_capture,
     join_labels,
+    reconcile_landings,
     record_batch,
     validate_batch,
 )
@@ -170,6 +171,33 @@ class DataStack(cdk.Stack):
                 dead_letters=self.undelivered,
                 description=f"Objects under {prefix} wait for {function.node.id}",
             )
+
+        self._reconcile()
+
+    def _reconcile(self) -> None:
+        """What landed although no event told of it is put into its queue a day later."""
+        base, inboxes = self.foundation, self.inboxes
+        reconcile = self._function(
+            "ReconcileLandings",
+            reconcile_landings,
+            landing_bucket=True,
+            dead=True,
+            timeout=900,
+            batches_queue_url=inboxes["Batches"].queue.queue_url,
+            labels_queue_url=inboxes["Labels"].queue.queue_url,
+        )
+        reconcile.may(["s3:ListBucketVersions"], [base.landing.bucket_arn])
+        reconcile.may(["sqs:SendMessage"], [inboxes[name].queue.queue_arn for name in ("Batches", "Labels")])
+        reconcile.may_use_catalog("GetItem")
+        Timetable(
+            self,
+            "ReconcileSchedule",
+            expression="rate(1 day)",
+            target=reconcile,
+            payload=json.dumps({}),
+            dead_letters=self.undelivered,
+            description="Whether every landed file is known",
+        )
 
     def _watch(self) -> None:
         """Accepted batches are compared with the reference, labels with predictions, silence with the contract."""

@@ -26,6 +26,7 @@ FUNCTIONS: Final[dict[str, tuple[str, ...]]] = {
         "finish_rollout",
         "judge_candidate",
         "prepare_rollout",
+        "reconcile_landings",
         "register_model",
         "request_approval",
         "roll_back",
@@ -58,7 +59,7 @@ NOT_IN_CONTAINERS: Final = NOT_IN_FUNCTIONS | {"report"}
 # What perennial.aws has clients for; botocore's other services weigh 20 MB.
 BOTOCORE_SERVICES: Final = frozenset(
     {"cloudwatch", "dynamodb", "events", "lambda", "logs", "s3", "sagemaker", "sagemaker-runtime", "sns"}
-    | {"stepfunctions", "sts", "xray"}
+    | {"sqs", "stepfunctions", "sts", "xray"}
 )
 
 # manylinux tags that AWS's image (glibc 2.31 or newer) accepts, newest first.

@@ -126,7 +126,7 @@ class Usage:
     polled_queues: int = 4
     keys: int = 1
     # Those that functions emit, with one for each slot where they name a variant.
-    metrics: int = 25
+    metrics: int = 26
     batch_seconds: float = 3.0
     train_seconds: float = 300.0
     evaluate_seconds: float = 120.0

@@ -14,7 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from perennial.errors import EventInvalid
 
-__all__ = ["Arrival", "parse_arrival"]
+__all__ = ["Arrival", "arrival_message", "parse_arrival"]
+
+
+_SOURCE, _CREATED = "aws.s3", "Object Created"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,21 @@ class _Message(BaseModel):
     detail: _Detail
 
 
+def arrival_message(arrival: Arrival, account: str = "") -> str:
+    """
+    The queue message that S3 and EventBridge would have sent of an arrival.
+
+    >>> told = Arrival("landing", "batches/a+b.csv", "v1", "e")
+    >>> parse_arrival(arrival_message(told), bucket="landing", prefix="batches/") == told
+    True
+    """
+    version = {} if arrival.version_id is None else {"version-id": arrival.version_id}
+    landed = {"key": arrival.key, "etag": arrival.etag, **version}
+    detail = {"bucket": {"name": arrival.bucket}, "object": landed}
+    said = {"source": _SOURCE, "detail-type": _CREATED, "account": account, "detail": detail}
+    return json.dumps(said)
+
+
 def parse_arrival(body: str, *, bucket: str, prefix: str, account: str = "") -> Arrival:
     """
     The object version that a queue message is about.
@@ -72,7 +90,7 @@ def parse_arrival(body: str, *, bucket: str, prefix: str, account: str = "") -> 
     except (json.JSONDecodeError, ValidationError) as error:
         raise EventInvalid("a message must be an S3 event from EventBridge. Got something else instead.") from error
     where = message.detail
-    if (message.source, message.detail_type) != ("aws.s3", "Object Created"):
+    if (message.source, message.detail_type) != (_SOURCE, _CREATED):
         raise EventInvalid(f"an event must be Object Created of aws.s3. Got {message.detail_type!r} instead.")
     if where.bucket.name != bucket or not where.object.key.startswith(prefix):
         raise EventInvalid(f"an object must be under s3://{bucket}/{prefix}. Got one elsewhere instead.")

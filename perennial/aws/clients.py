@@ -69,6 +69,11 @@ class Clients:
         return self.client("events")
 
     @cached_property
+    def sqs(self) -> Any:
+        """SQS."""
+        return self.client("sqs")
+
+    @cached_property
     def stepfunctions(self) -> Any:
         """Step Functions."""
         return self.client("stepfunctions")

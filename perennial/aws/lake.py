@@ -76,6 +76,19 @@ class Lake:
             last_modified_at=answer["LastModified"],
         )
 
+    def versions(self, prefix: str) -> Iterator[ObjectHead]:
+        """Every object version under a prefix; delete markers are none."""
+        pages = self.s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+        for page in pages:
+            for one in page.get("Versions", ()):
+                yield ObjectHead(
+                    key=one["Key"],
+                    version_id=one["VersionId"],
+                    size_bytes=int(one["Size"]),
+                    etag=one["ETag"].strip('"'),
+                    last_modified_at=one["LastModified"],
+                )
+
     def download(self, key: str, path: Path, *, version_id: str | None = None, max_bytes: int | None = None) -> str:
         """
         Streams an object version into `path`; gives the SHA-256 of its bytes in hex.

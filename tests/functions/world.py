@@ -68,6 +68,8 @@ class World:
             "endpoint_name": ENDPOINT,
             "model_package_group": GROUP,
             "learning_machine_arn": self.machine_arn,
+            "batches_queue_url": self.queue_url,
+            "labels_queue_url": self.queue_url,
             "large_batch_machine_arn": self.machine_arn,
             "topic_arn": self.topic_arn,
             "image_uri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/image:1",

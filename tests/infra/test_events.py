@@ -21,7 +21,7 @@ def test_p15_every_rule_target_has_a_dead_letter_queue_and_a_retry_policy(assemb
 
 def test_p15_every_schedule_has_a_dead_letter_queue_and_a_retry_policy(assembly: Assembly):
     schedules = assembly.resources("AWS::Scheduler::Schedule")
-    assert len(schedules) == 2
+    assert len(schedules) == 3
     for _, name, schedule in schedules:
         target = schedule["Properties"]["Target"]
         assert target["DeadLetterConfig"]["Arn"], name
@@ -40,7 +40,7 @@ def test_functions_that_are_called_asynchronously_have_a_dead_letter_queue(assem
     }
     functions = {name: resource for _, name, resource in assembly.resources("AWS::Lambda::Function")}
     asynchronous = [name for name in functions if name in called or name.startswith("RollBack")]
-    assert len(asynchronous) == 6
+    assert len(asynchronous) == 8
     for name in asynchronous:
         assert "DeadLetterConfig" in functions[name]["Properties"], name
 
