@@ -41,7 +41,7 @@ _NAIVE = pa.timestamp("us")
 
 
 class _UnevenRowsError(Exception):
-    """Some row has another number of fields than the header."""
+    """Some line is no row, or a row of another number of fields than the header."""
 
 
 class CsvReader:
@@ -67,7 +67,7 @@ class CsvReader:
         for piece in self._text:
             if piece.refused is not None:
                 yield partial(self._nothing, piece.refused)
-            elif not ahead or piece.final or ends_whole(piece.content):
+            elif not ahead or piece.final or ends_whole(piece.content, self._limits):
                 yield partial(self._block, piece)
             else:
                 # A record may go on in the next piece: what this one leaves must be known before that is cut.
@@ -117,12 +117,9 @@ class CsvReader:
 
     def _plain(self, content: bytearray | bytes) -> Block | None:
         """The block, if each of its lines is a row of the right width."""
-        lines = _line_count(content)
         try:
             columns, failures, rows, _ = self._parse(content, tolerant=False)
         except _UnevenRowsError:
-            return None
-        if rows != lines:
             return None
         batch = completed(columns, self._contract, rows)
         return Block(batch, rows, partial(self._plain_texts, content), failures=failures)
@@ -174,7 +171,7 @@ class CsvReader:
     def _parse(
         self, content: Any, *, tolerant: bool = True
     ) -> tuple[dict[str, Any], Failures, int, list[tuple[int, int]]]:
-        """`(columns, failures, rows, [(row, fields) of another width])`; such rows raise unless it is `tolerant`."""
+        """`(columns, failures, rows, [(row, fields) of another width])`; where not `tolerant`, lines that are no rows raise."""
         if not len(content):
             empty = {n: pa.nulls(0, arrow_type(self._contract.columns[n])) for n in self._known}
             return empty, (), 0, []
@@ -194,6 +191,8 @@ class CsvReader:
                         self._loosen(error, blanked)
                         self._attempt += 1
                 continue
+            if not tolerant and table.num_rows != _line_count(content):
+                raise _UnevenRowsError
             columns, failures = self._convert(table, blanked)
             return columns, failures, table.num_rows, invalid
 

@@ -55,14 +55,24 @@ def looks_plain(block: bytes | bytearray) -> bool:
     return b"\r" not in block or block.count(b"\r") == block.count(b"\r\n")
 
 
-def ends_whole(block: bytes | bytearray) -> bool:
-    """Whether no record of a block of whole lines can go on in the next block: every line closes its quotes."""
-    if b'"' not in block:
+def ends_whole(block: bytes | bytearray, limits: Limits) -> bool:
+    """
+    Whether no record of a block of whole lines can go on in the next block.
+
+    Only the last lines can tell: a record that begins further up has been given up before the block ends.
+    """
+    start = len(block)
+    for _ in range(limits.max_record_lines + 1):
+        start = block.rfind(b"\n", 0, max(start - 1, 0)) + 1
+        if not start:
+            break
+    tail = bytes(block[start:])
+    if b'"' not in tail:
         return True
-    data = np.frombuffer(block, np.uint8)
+    data = np.frombuffer(tail, np.uint8)
     ends = np.flatnonzero(data == 10) + 1
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
-    return all(RECORD.fullmatch(block, starts[i], ends[i]) for i in _suspects(data[: ends[-1]], starts).tolist())
+    return all(RECORD.fullmatch(tail, starts[i], ends[i]) for i in _suspects(data, starts, ends).tolist())
 
 
 def split_records(
@@ -110,7 +120,7 @@ def _blank(block: bytes, data: Any, starts: Ints, ends: Ints) -> Flags:
 def _join_quoted(
     block: bytes, data: Any, lines: Records, columns: int, limits: Limits, final: bool
 ) -> tuple[Records, int]:
-    suspects = _suspects(data, lines.starts)
+    suspects = _suspects(data, lines.starts, lines.ends)
     reasons, keep = lines.reasons, np.ones(len(lines.ends), np.bool_)
     ends = lines.ends.copy()
     at, effort = 0, _Effort(_EFFORT * len(block))
@@ -135,9 +145,10 @@ def _first(records: Records, keep: Flags, lines: int) -> Records:
     return Records(records.starts[chosen], records.ends[chosen], reasons, records.blank[chosen])
 
 
-def _suspects(data: Any, starts: Ints) -> Ints:
+def _suspects(data: Any, starts: Ints, ends: Ints) -> Ints:
     """Lines with an odd number of quotes. Other malformed lines show when Arrow finds another number of rows."""
-    return np.flatnonzero(np.bitwise_xor.reduceat(data == 34, starts))
+    quotes = (data == 34).nonzero()[0]
+    return ((np.searchsorted(quotes, ends) - np.searchsorted(quotes, starts)) & 1).nonzero()[0]
 
 
 @dataclass
