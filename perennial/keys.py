@@ -3,8 +3,6 @@ Where everything is kept: every S3 key and every key of the catalog table.
 
 Identities come from content, so the same file always gets the same keys, in whatever order and however often it
 lands. Object keys given by producers are opaque text: they are hashed, never used as paths.
-
-Longer than 400 lines, since it is one idea that every name stands here and nowhere else.
 """
 
 from __future__ import annotations
