@@ -171,7 +171,7 @@ class CsvReader:
     def _parse(
         self, content: Any, *, tolerant: bool = True
     ) -> tuple[dict[str, Any], Failures, int, list[tuple[int, int]]]:
-        """`(columns, failures, rows, [(row, fields) of another width])`; if not `tolerant`, lines that are no rows raise."""
+        """`(columns, failures, rows, [(row, fields) of another width])`; else lines that are no rows raise."""
         if not len(content):
             empty = {n: pa.nulls(0, arrow_type(self._contract.columns[n])) for n in self._known}
             return empty, (), 0, []
