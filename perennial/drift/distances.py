@@ -7,7 +7,7 @@ is for `perennial.drift.check` to say, since with a million rows a p-value calls
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -33,10 +33,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Binned:
-    """Occupied bins of a numeric column: their middles in ascending order and the rows in each."""
+    """Occupied bins of a numeric column: their middles in ascending order and the rows in each, and in all of them."""
 
     values: Floats
     counts: Floats
+    rows: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", float(self.counts.sum()))
 
     @classmethod
     def of(cls, values: ArrayLike, counts: ArrayLike) -> Self:
@@ -45,11 +49,6 @@ class Binned:
         weights = np.asarray(counts, float)
         summed = np.bincount(inverse.ravel(), weights=weights, minlength=len(places)).astype(float)
         return cls(places[summed > 0], summed[summed > 0])
-
-    @property
-    def rows(self) -> float:
-        """All rows that have a value."""
-        return float(self.counts.sum())
 
     @property
     def median(self) -> float:

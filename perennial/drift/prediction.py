@@ -95,16 +95,16 @@ def _users(fitted: Sequence[FittedSeries]) -> dict[tuple[float, float, float], l
 
 def _averaged_windows(contrasts: Floats) -> Floats:
     """How many windows of equal weight each step averages over: what its tails get lighter by."""
-    return np.asarray(np.sum(contrasts**2, axis=1) ** 2 / np.sum(contrasts**4, axis=1))
+    squares = contrasts**2
+    return np.asarray(squares.sum(axis=1) ** 2 / (squares**2).sum(axis=1))
 
 
 def _predict(covariance: Floats, known: int) -> tuple[Floats, Floats]:
     """Weights on the first `known` spans that predict what follows, the mean unknown, and the error's covariance."""
     old = covariance[:known, :known] + 1e-9 * np.eye(known)
     cross, new = covariance[known:, :known], covariance[known:, known:]
-    inverse = np.linalg.inv(old)
-    weights = cross @ inverse
-    sums = inverse.sum(axis=0)
+    solved = np.linalg.solve(old, np.column_stack([cross.T, np.ones(known)]))
+    weights, sums = solved[:, :-1].T, solved[:, -1]
     lack = 1 - weights.sum(axis=1)
     weights_with_mean = weights + np.outer(lack, sums / sums.sum())
     error = new - weights @ cross.T + np.outer(lack, lack) / sums.sum()
