@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
@@ -11,6 +12,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 from aws_cdk import aws_sns as sns
+from constructs import Construct
 
 from infra.packaging import Architecture
 from infra.settings import Deployment
@@ -65,6 +67,16 @@ class Foundation:
     def log_retention(self) -> logs.RetentionDays:
         """How long logs are kept; a number of days that CloudWatch knows."""
         return retention(self.deployment.log_retention_days)
+
+    def log_group(self, scope: Construct, construct_id: str = "Log") -> logs.LogGroup:
+        """A log group of `scope`'s own: encrypted with the loop's key, kept for so long, gone with its stack."""
+        return logs.LogGroup(
+            scope,
+            construct_id,
+            retention=self.log_retention,
+            encryption_key=self.key,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
 
 
 def retention(days: int) -> logs.RetentionDays:

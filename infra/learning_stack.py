@@ -21,8 +21,7 @@ from functions import (
 )
 from infra.data_stack import DataStack
 from infra.learning_machine import FAILED, LearningParts, learning_definition
-from infra.python_function import PythonFunction
-from infra.queues import DeadLetters
+from infra.loop_stack import LoopStack
 from infra.routes import Route, Timetable, announced
 from infra.sagemaker_role import SageMakerRole
 from infra.sagemaker_step import INPUT, SourceBundle, manifest, prefix, processing_step, sync_statements, training_step
@@ -40,17 +39,15 @@ _SIGNALS = (said.DriftDetected, said.PerformanceFell, said.BusinessFell, said.Ba
 _PACKAGES = "Packages are numbered when models are registered; the group is the loop's own."
 
 
-class LearningStack(cdk.Stack):
+class LearningStack(LoopStack):
     """Everything between a reason to retrain and a model that is approved to serve."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, data: DataStack, serving: ServingStack, **stack: Any
     ) -> None:
         base = data.foundation
-        super().__init__(scope, construct_id, description=f"Perennial, {base.loop.name}: learning", **stack)
-        self.foundation = base
+        super().__init__(scope, construct_id, foundation=base, about="learning", **stack)
         self.serving = serving
-        self.undelivered = DeadLetters(self, "Undelivered")
         self.image_uri = training_image_uri(self, base.deployment.image_digest)
         self.source = SourceBundle(self, "Source", loop=base.loop)
         self.group = sagemaker.CfnModelPackageGroup(
@@ -59,7 +56,6 @@ class LearningStack(cdk.Stack):
             model_package_group_name=f"perennial-{base.loop.name}",
             model_package_group_description=f"Model versions of loop {base.loop.name} that passed the gate",
         )
-        self.functions: dict[str, PythonFunction] = {}
         self.job_role = self._job_role()
         self._make_run_functions()
         self._make_registry_functions()
@@ -270,26 +266,9 @@ class LearningStack(cdk.Stack):
             description="Somebody approved or rejected a model version of the loop",
         )
 
-    def _function(
-        self, name: str, module: Any, *, timeout: int = 60, dead_letters: DeadLetters | None = None, **settings: Any
-    ) -> PythonFunction:
-        self.functions[name] = PythonFunction(
-            self,
-            name,
-            module=module,
-            foundation=self.foundation,
-            settings=settings,
-            timeout_seconds=timeout,
-            dead_letters=dead_letters,
-        )
-        return self.functions[name]
-
     def _job_tags(self) -> list[dict[str, str]]:
         tags = self.foundation.deployment.tags(self.foundation.loop)
         return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-    def _arn(self, kind: str, name: str) -> str:
-        return self.format_arn(service="sagemaker", resource=kind, resource_name=name)
 
     def _executions(self, machine: StateMachine) -> str:
         return self.format_arn(

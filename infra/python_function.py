@@ -10,7 +10,6 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -62,13 +61,7 @@ class PythonFunction(Construct):
         group = next(group for group, names in shipped.FUNCTIONS.items() if name in names)
         self.foundation = foundation
         self.settings = module.Settings(**foundation.common_settings, **(settings or {}))
-        self.log_group = logs.LogGroup(
-            self,
-            "Log",
-            retention=foundation.log_retention,
-            encryption_key=foundation.key,
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
+        self.log_group = foundation.log_group(self)
         self.role = iam.Role(
             self,
             "Role",

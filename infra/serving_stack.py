@@ -13,8 +13,7 @@ from constructs import Construct
 from functions import analyse_canary, finish_rollout, prepare_rollout, roll_back, smoke_test
 from infra.data_stack import DataStack
 from infra.guardrails import SLOTS, Guardrails
-from infra.python_function import PythonFunction
-from infra.queues import DeadLetters
+from infra.loop_stack import LoopStack
 from infra.rollout_machine import RolloutParts, rollout_definition
 from infra.sagemaker_role import SageMakerRole
 from infra.settings import training_image_uri
@@ -30,7 +29,7 @@ _NAMES = "Rollouts name models and configurations from model versions; the loop'
 DEPLOYING_SECONDS = 4 * 3600
 
 
-class ServingStack(cdk.Stack):
+class ServingStack(LoopStack):
     """
     Everything about the endpoint but the endpoint itself, which the rollout machine owns.
 
@@ -39,12 +38,16 @@ class ServingStack(cdk.Stack):
 
     def __init__(self, scope: Construct, construct_id: str, *, data: DataStack, **stack: Any) -> None:
         base = data.foundation
-        super().__init__(scope, construct_id, description=f"Perennial, {base.loop.name}: serving", **stack)
-        self.foundation = base
-        self.undelivered = DeadLetters(self, "Undelivered")
+        super().__init__(
+            scope,
+            construct_id,
+            foundation=base,
+            about="serving",
+            common_settings={"endpoint_name": base.endpoint_name},
+            **stack,
+        )
         self.model_role = self._model_role()
         self.guardrails = Guardrails(self, "Guardrails", foundation=base)
-        self.functions: dict[str, PythonFunction] = {}
         self._make_functions()
         self.machine = self._make_machine()
         self.roll_back_alarms = {slot: self._make_roll_back_alarm(slot) for slot in SLOTS}
@@ -174,23 +177,6 @@ class ServingStack(cdk.Stack):
             actions.SnsAction(self.foundation.topic), actions.LambdaAction(self.functions["RollBack"].function)
         )
         return alarm
-
-    def _function(
-        self, name: str, module: Any, *, timeout: int = 60, dead_letters: DeadLetters | None = None, **settings: Any
-    ) -> PythonFunction:
-        self.functions[name] = PythonFunction(
-            self,
-            name,
-            module=module,
-            foundation=self.foundation,
-            settings={"endpoint_name": self.foundation.endpoint_name, **settings},
-            timeout_seconds=timeout,
-            dead_letters=dead_letters,
-        )
-        return self.functions[name]
-
-    def _arn(self, kind: str, name: str) -> str:
-        return self.format_arn(service="sagemaker", resource=kind, resource_name=name)
 
     def _output(self) -> None:
         outputs = {

@@ -7,7 +7,6 @@ from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -44,13 +43,7 @@ class StateMachine(Construct):
         because: dict[str, str] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.log_group = logs.LogGroup(
-            self,
-            "Log",
-            retention=foundation.log_retention,
-            encryption_key=foundation.key,
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
+        self.log_group = foundation.log_group(self)
         self.role = iam.Role(
             self,
             "Role",
