@@ -70,6 +70,11 @@ def _aligned(reference: Binned, current: Binned) -> tuple[Floats, Floats, Floats
     """The union of both sides' bins, and each side's shares in it."""
     if reference.values.shape == current.values.shape and np.array_equal(reference.values, current.values):
         return reference.values, reference.counts / reference.rows, current.counts / current.rows
+    found = np.minimum(np.searchsorted(reference.values, current.values), len(reference.values) - 1)
+    if np.array_equal(reference.values[found], current.values):  # the usual case: the window brings no new bin
+        share = np.zeros(len(reference.values))
+        share[found] = current.counts / current.rows
+        return reference.values, reference.counts / reference.rows, share
     places = np.union1d(reference.values, current.values)
     shares = []
     for side in (reference, current):

@@ -1,5 +1,6 @@
 """Every effect size of one column, and the sentence that tells a person what moved."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,13 +40,19 @@ class Measured:
     sampling_p_value: float
     null_p_value: float
     moved: str
-    reshaped: str
+    spreads: Callable[[], tuple[float, float]] | None = None
 
     @property
     def distribution_effect(self) -> float:
         """KS for numbers, total variation for categories; 0 when a side has no values."""
         value = self.ks if self.kind == "number" else self.total_variation
         return value if value is not None and np.isfinite(value) else 0.0
+
+    @property
+    def reshaped(self) -> str:
+        """How a number's spread changed; worked out when it is asked for, which few columns are."""
+        old, new = self.spreads() if self.spreads is not None else (0.0, 0.0)
+        return f"changed shape: spread {_short(old)} -> {_short(new)}"
 
     @property
     def null_rate_change(self) -> float:
@@ -111,7 +118,7 @@ def _measure_number(
         sampling_p_value=kolmogorov_p_value(ks, old.rows, new.rows),
         null_p_value=null_p,
         moved=_how_a_number_moved(old, new, scorer.location(fine[1]) - scorer.location(fine[0])),
-        reshaped=f"changed shape: spread {_short(spread)} -> {_short(new.spread)}",
+        spreads=lambda: (spread, new.spread),
     )
 
 
@@ -150,7 +157,6 @@ def _measure_category(
         sampling_p_value=chi_square(old, new)[2],
         null_p_value=null_p,
         moved=_how_categories_moved(names, left, right),
-        reshaped="",
     )
 
 
