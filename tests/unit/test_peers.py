@@ -14,7 +14,14 @@ def figures(**cpu_seconds):
     found = {}
     for job in peers.JOBS:
         seconds = 1.0 if job.peer == peers.OURS else cpu_seconds.get(f"{job.peer}_{job.name}", 100.0)
-        found[job.key] = {"cpu_s": seconds, "wall_s": seconds, "peak_mb": 50.0, "version": "1.2", "load": 0.5}
+        found[job.key] = {
+            "cpu_s": seconds,
+            "wall_s": seconds,
+            "peak_mb": 50.0,
+            "version": "1.2",
+            "load": 0.5,
+            "result": [],
+        }
     return found
 
 
@@ -24,9 +31,15 @@ def row_of(table, title):
 
 def test_a_peer_is_held_against_the_job_of_ours_that_answers_the_same_question():
     table = peers.peers_table(figures(nannyml_ks=7.5, frouros_drift=6.9))
-    assert row_of(table, "NannyML, KS").endswith("| 7.5 | 7 | yes |")
-    assert row_of(table, "frouros").endswith("| 6.9 | 7 | no |")
+    assert row_of(table, "NannyML, KS").endswith("| 7.5 | 7 | yes | 0 of 4, 0 others |")
+    assert row_of(table, "frouros").endswith("| 6.9 | 7 | no | 0 of 4, 0 others |")
     assert all(job.ours in {own.name for own in peers.JOBS if own.peer == peers.OURS} for job in peers.JOBS if job.ours)
+
+
+def test_the_table_says_how_many_of_the_columns_that_drift_a_job_names():
+    found = figures()
+    found["frouros drift"]["result"] = ["delay", "score", "noise"]
+    assert row_of(peers.peers_table(found), "frouros").endswith("| 2 of 4, 1 others |")
 
 
 def test_a_peer_that_did_not_run_says_why_and_costs_nothing():
