@@ -192,14 +192,23 @@ def cramers_v(reference: Sequence[float] | Floats, current: Sequence[float] | Fl
     return float(np.sqrt(statistic / total)) if total else 0.0
 
 
-def benjamini_hochberg(p_values: Sequence[float] | Floats) -> Floats:
+def benjamini_hochberg(p_values: Sequence[float] | Floats, shares: Sequence[float] | Floats | None = None) -> Floats:
     """
     p-values adjusted so that calling those below q gives at most a share q of false ones (Benjamini-Hochberg 1995).
 
+    `shares` of the budget, where they aren't equal (Genovese, Roeder and Wasserman 2006); none at all gives ones.
+
     >>> benjamini_hochberg([0.01, 0.02, 0.03, 0.5]).round(3)
     array([0.04, 0.04, 0.04, 0.5 ])
+    >>> benjamini_hochberg([0.01, 0.02], shares=[0.5, 1.5]).round(3)
+    array([0.02, 0.02])
     """
     p = np.asarray(p_values, float)
+    if shares is not None:
+        share = np.asarray(shares, float)
+        if not share.any():
+            return np.ones_like(p)
+        p = np.where(share > 0, np.minimum(p * share.mean() / np.where(share > 0, share, 1), 1.0), 1.0)
     order = np.argsort(-p)
     ranks = np.arange(len(p), 0, -1)
     adjusted = np.empty_like(p)

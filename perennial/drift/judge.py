@@ -42,6 +42,8 @@ THIS_WINDOW_SHARE = 0.4
 STEPS = (1, 2, 4, 8)
 SPENT = 0.9
 """Part of the budget that is spent: how batches scatter is itself only estimated, from few batches."""
+UNCALIBRATED_LEVEL = 0.01
+"""Most that a check may spend while nothing is calibrated: p-values that take rows for independent are too small."""
 FAR = 1e6
 """Place in time of windows whose distance from the reference isn't known: so far that nothing is correlated."""
 
@@ -282,9 +284,10 @@ def _judge(
     level: float,
 ) -> DriftReport:
     adjusted = _adjust(found, weights)
+    limit = SPENT * level if usable else min(level, UNCALIBRATED_LEVEL)
     # A budget looser than the warning's would otherwise raise an alarm about no column at all.
-    raised = tuple(name for name, value in adjusted.items() if value <= max(policy.warn_fdr, level))
-    alarm = min(adjusted.values()) <= SPENT * level
+    raised = tuple(name for name, value in adjusted.items() if value <= max(policy.warn_fdr, limit))
+    alarm = min(adjusted.values()) <= limit
     before = windows[:-1][-(policy.confirm - 1) :] if policy.confirm > 1 else ()
     unconfirmed = alarm and not (len(before) == policy.confirm - 1 and all(window.raised for window in before))
     confirmed = alarm and (policy.confirm == 1 or not unconfirmed)
@@ -307,14 +310,9 @@ def _judge(
 
 
 def _adjust(found: Mapping[str, _Evidence], weights: Mapping[str, float]) -> dict[str, float]:
-    """p-values adjusted over columns, each with its share of the budget (Genovese, Roeder and Wasserman 2006)."""
-    shares = np.array([max(weights.get(name, 1.0), 0.0) for name in found])
-    p_values = np.array([evidence.p_value for evidence in found.values()])
-    if not shares.any():
-        return dict.fromkeys(found, 1.0)
-    with np.errstate(divide="ignore"):
-        weighted = np.where(shares > 0, p_values * shares.mean() / np.where(shares > 0, shares, 1), 1.0)
-    adjusted = benjamini_hochberg(np.minimum(weighted, 1.0))
+    """p-values adjusted over columns, each with its share of the budget."""
+    shares = [max(weights.get(name, 1.0), 0.0) for name in found]
+    adjusted = benjamini_hochberg([evidence.p_value for evidence in found.values()], shares)
     return dict(zip(found, adjusted.tolist(), strict=True))
 
 
@@ -335,7 +333,7 @@ def _column(
         usual = {"nulls": column.usual_null_change, "novelty": column.usual_novelty}.get(
             evidence.aspect, column.usual_effect
         )
-    since = windows[-evidence.step].at if raised else None
+    since = _since(name, evidence.step, windows) if raised else None
     return ColumnDrift(
         name=name,
         kind="number" if measured.kind == "number" else "category",
@@ -367,6 +365,14 @@ def _column(
             windows=evidence.step,
         ),
     )
+
+
+def _since(name: str, step: int, windows: Sequence[WindowEvidence]) -> datetime | None:
+    """When the change began that shows best over the last `step` windows, alarms right before them included."""
+    first = len(windows) - step
+    while first and name in windows[first - 1].raised:
+        first -= 1
+    return windows[first].at
 
 
 def _reasons(

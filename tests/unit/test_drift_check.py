@@ -336,6 +336,25 @@ def test_identical_distributions_alarm_no_more_often_than_the_budget_says(tau: f
     assert raised(tau, rows) <= POLICY.alarm_level() + 2 * np.sqrt(0.05 * 0.95 / 144)
 
 
+def test_a_change_that_alarmed_in_every_window_is_dated_to_the_first_of_them() -> None:
+    history: list[DriftReport] = []
+    for day in range(4):
+        window = make_batch(seed=200 + day, temp=1.0 if day else 0.0)
+        at = BEGIN + timedelta(days=BATCHES + day)
+        history.append(check(reference(), window, calibration=None, policy=POLICY, history=history, now=at))
+    assert [report.verdict for report in history] == ["steady", "drifted", "drifted", "drifted"]
+    assert history[-1].since == BEGIN + timedelta(days=BATCHES + 1)
+
+
+def test_without_a_calibration_little_of_the_budget_is_spent() -> None:
+    loose = DriftPolicy(alarm_fdr=0.5, alarms_per_year=500, checks_per_year=1000)
+    window = make_batch(seed=61, temp=0.25, rows=150)
+    report = check(make_batch(seed=161, rows=300), window, calibration=None, policy=loose)
+    assert report.verdict == "steady"
+    assert report.columns[0].effect > loose.fallback_ks
+    assert report.columns[0].p_value < 0.25
+
+
 def test_shares_to_plot_add_up_and_show_where_rows_went() -> None:
     window = make_batch(seed=30, temp=1.0)
     number = compare_shares(reference(), window, "temp")
