@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -21,12 +22,15 @@ ROOT = Path(__file__).parents[2]
 OURS = {
     "profile_parquet": ("read_parquet", None),
     "validate_parquet": ("read_parquet", 2.5),
+    "validate_parquet_all_cores": ("read_parquet", None),
     "land_parquet": ("read_parquet", None),
     "validate_csv": ("read_csv", 1.5),
     "validate_dirty_csv": ("read_csv", 1.5),
+    "validate_csv_all_cores": ("read_csv", None),
     "land_csv": ("read_csv", None),
+    "validate_jsonl": ("read_jsonl_arrow", None),
 }
-READS = ("read_parquet", "read_csv_arrow", "read_csv_duckdb")
+READS = ("read_parquet", "read_csv_arrow", "read_csv_duckdb", "read_jsonl_arrow")
 
 
 def main() -> None:
@@ -57,6 +61,8 @@ def measure(folder: Path, repeats: int) -> dict[str, Any]:
     Medians of each task. Tasks take turns, so that a busy minute of the machine falls on all of them alike.
     """
     tasks = [*(t for t in READS if t != "read_csv_duckdb" or importlib.util.find_spec("duckdb")), *OURS]
+    if not (folder / "current.jsonl").exists():
+        tasks = [t for t in tasks if "jsonl" not in t]
     runs: dict[str, list[dict[str, Any]]] = {task: [] for task in tasks}
     for _ in range(repeats):
         for task in tasks:
@@ -64,8 +70,11 @@ def measure(folder: Path, repeats: int) -> dict[str, Any]:
     medians = {task: _median(found) for task, found in runs.items()}
     medians["read_csv"] = min((medians[t] for t in tasks if t.startswith("read_csv")), key=lambda m: m["cpu_s"])
     for task, (read, limit) in OURS.items():
+        if task not in medians:
+            continue
         medians[task] |= {"times_the_read": round(medians[task]["cpu_s"] / medians[read]["cpu_s"], 2), "limit": limit}
     machine = {"python": platform.python_version(), "machine": platform.machine(), "repeats": repeats}
+    machine["cores"] = len(os.sched_getaffinity(0))
     return {"tasks": medians, "machine": machine}
 
 
@@ -83,7 +92,11 @@ def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def table_of(figures: dict[str, Any], rows: int) -> str:
     """The figures as a Markdown table."""
-    lines = [f"{rows:,} rows, medians of {figures['machine']['repeats']}", ""]
+    machine = figures["machine"]
+    lines = [
+        f"{rows:,} rows, medians of {machine['repeats']}, {machine['cores']} cores; one is used unless it says",
+        "",
+    ]
     lines += ["| task | CPU s | wall s | peak MB | x read (CPU) | limit |", "|---|---|---|---|---|---|"]
     for task, found in figures["tasks"].items():
         if task == "read_csv":
@@ -91,6 +104,8 @@ def table_of(figures: dict[str, Any], rows: int) -> str:
         multiple, limit = found.get("times_the_read", ""), found.get("limit") or ""
         cells = (task, f"{found['cpu_s']:.2f}", f"{found['wall_s']:.2f}", f"{found['peak_mb']:.0f}", multiple, limit)
         lines.append("| " + " | ".join(str(c) for c in cells) + " |")
+    stored = figures["tasks"]["profile_parquet"]["result"]
+    lines += ["", f"The stored profile of the batch has {stored / 1024:.0f} KB."]
     if "peers" in figures:
         lines += ["", peers_table(figures["peers"])]
     return "\n".join(lines)

@@ -1,6 +1,8 @@
 """
 The measured files: a reference and a current batch of 20 columns, as Parquet and as CSV.
 
+Up to a million rows, the current batch as JSON lines too.
+
 A record id, an event time, eleven numbers (skewed, bounded, heavy-tailed, two-humped, whole, rounded, with nulls), six
 categories of 3 to 5,000 values, one boolean. Four columns of the current batch drift.
 """
@@ -21,6 +23,8 @@ __all__ = ["DRIFTED", "contract_of", "generate"]
 
 DRIFTED = ("income", "delay", "score", "region")
 _CHUNK = 250_000
+#: Python writes JSON: beyond this it takes minutes.
+_MOST_JSON_ROWS = 1_000_000
 _CATEGORIES = {"channel": 3, "plan": 10, "region": 50, "city": 200, "product": 1000, "campaign": 5000}
 _START = 1_767_225_600_000_000
 
@@ -33,6 +37,9 @@ def generate(folder: Path, rows: int) -> None:
             _write(folder / name, seed, rows, drifted=name == "current")
     # Written anew each time: the contract's own format may have changed since the files were made.
     (folder / "contract.json").write_text(json.dumps(_contract(folder / "reference.parquet"), indent=1))
+    lines = folder / "current.jsonl"
+    if rows <= _MOST_JSON_ROWS and not lines.exists():
+        _write_lines(folder / "current.parquet", lines)
     dirty = folder / "dirty.csv"
     if not dirty.exists():
         _spoil(folder / "current.csv", dirty, share=0.001)
@@ -112,6 +119,14 @@ def _contract(reference: Path) -> dict[str, Any]:
     return fit_grids(table.slice(0, 100_000), contract).model_dump(
         mode="json", exclude_none=True, exclude_defaults=True
     )
+
+
+def _write_lines(parquet: Path, lines: Path) -> None:
+    """The rows of a Parquet file as JSON lines."""
+    with lines.open("w") as target:
+        for batch in pq.ParquetFile(parquet).iter_batches(10_000):
+            for row in batch.to_pylist():
+                target.write(json.dumps(row, default=lambda at: at.isoformat()) + "\n")
 
 
 def _spoil(clean: Path, dirty: Path, *, share: float) -> None:

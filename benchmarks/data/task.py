@@ -63,7 +63,7 @@ def _read_and_profile(folder: Path) -> Any:
     path = folder / "current.parquet"
     texts = [f.name for f in pq.read_schema(path) if pa.types.is_string(f.type)]
     builder = ProfileBuilder(contract)
-    for batch in pq.ParquetFile(path, read_dictionary=texts).iter_batches(1 << 17, use_threads=False):
+    for batch in pq.ParquetFile(path, read_dictionary=texts).iter_batches(1 << 16, use_threads=False):
         builder.add(batch)
     return len(builder.build().to_bytes())
 
@@ -83,6 +83,29 @@ def validate_dirty_csv(folder: Path) -> Any:
     return _validate(folder, "dirty.csv")
 
 
+def validate_parquet_all_cores(folder: Path) -> Any:
+    """The same with as many workers as there are cores."""
+    return _validate(folder, "current.parquet", workers=len(os.sched_getaffinity(0)))
+
+
+def validate_csv_all_cores(folder: Path) -> Any:
+    """The same for CSV."""
+    return _validate(folder, "current.csv", workers=len(os.sched_getaffinity(0)))
+
+
+def read_jsonl_arrow(folder: Path) -> Any:
+    """pyarrow's JSON parser, streamed."""
+    import pyarrow.json as pajson
+
+    options = pajson.ReadOptions(use_threads=False, block_size=8 << 20)
+    return sum(b.num_rows for b in pajson.open_json(folder / "current.jsonl", read_options=options))
+
+
+def validate_jsonl(folder: Path) -> Any:
+    """Validate and profile JSON lines."""
+    return _validate(folder, "current.jsonl")
+
+
 def land_parquet(folder: Path) -> Any:
     """All that a landed file costs: digest, curated Parquet (zstd) and quarantine included."""
     return _validate(folder, "current.parquet", landed=True)
@@ -99,7 +122,7 @@ def _contract(folder: Path, kind: str) -> dict[str, Any]:
     return contract_of(folder, kind)
 
 
-def _validate(folder: Path, name: str, *, landed: bool = False) -> Any:
+def _validate(folder: Path, name: str, *, landed: bool = False, workers: int = 1) -> Any:
     from perennial.contract import Contract
     from perennial.validation import validate_file
 
@@ -110,7 +133,7 @@ def _validate(folder: Path, name: str, *, landed: bool = False) -> Any:
         targets = {"curated": folder / f"out-{os.getpid()}.parquet", "quarantine": folder / f"out-{os.getpid()}.jsonl"}
     try:
         outcome = validate_file(
-            path, contract=contract, key=name, size_bytes=path.stat().st_size, digest=landed, **targets
+            path, contract=contract, key=name, size_bytes=path.stat().st_size, digest=landed, workers=workers, **targets
         )
     finally:
         for target in targets.values():
@@ -123,7 +146,8 @@ TASKS: dict[str, Callable[[Path], Any]] = {
     task.__name__: task
     for task in (
         read_parquet, profile_parquet, validate_parquet, land_parquet,
-        read_csv_arrow, read_csv_duckdb, validate_csv, validate_dirty_csv, land_csv,
+        validate_parquet_all_cores, read_csv_arrow, read_csv_duckdb, validate_csv, validate_dirty_csv, land_csv,
+        validate_csv_all_cores, read_jsonl_arrow, validate_jsonl,
     )
 }  # fmt: skip
 

@@ -52,13 +52,13 @@ class Reader(Protocol):
     """
     A format: cuts a file into parts, and knows how the file's columns differ from the contract's.
 
-    `parts` yields, in order, what reads one block each. With `ahead` they may be called later, by any thread and in any
-    order; without it each must be called before the next one is asked for.
+    `parts` yields, in order, what reads one block each. Several workers may call them later, from any thread and in any
+    order; one must call each before it asks for the next.
     """
 
     schema_change: SchemaChange | None
 
-    def parts(self, *, ahead: bool) -> Iterator[Callable[[], Block]]:
+    def parts(self, *, workers: int) -> Iterator[Callable[[], Block]]:
         """Every row of the file, once."""
 
 

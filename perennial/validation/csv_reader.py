@@ -62,12 +62,12 @@ class CsvReader:
         self._bad_cells = BadCells([contract.columns.get(n) for n in self._header])
         self._has_integers = any(contract.columns[n].type == "integer" for n in self._known)
 
-    def parts(self, *, ahead: bool) -> Iterator[Callable[[], Block]]:
+    def parts(self, *, workers: int) -> Iterator[Callable[[], Block]]:
         """Every row of the file, once."""
         for piece in self._text:
             if piece.refused is not None:
                 yield partial(self._nothing, piece.refused)
-            elif not ahead or piece.final or ends_whole(piece.content, self._limits):
+            elif workers == 1 or piece.final or ends_whole(piece.content, self._limits):
                 yield partial(self._block, piece)
             else:
                 # A record may go on in the next piece: what this one leaves must be known before that is cut.

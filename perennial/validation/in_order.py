@@ -75,7 +75,7 @@ def in_order[Part, Result](
                     break
                 waiting.append(pool.submit(work, number, part))
                 number += 1
-                if len(waiting) > workers + _AHEAD:
+                if len(waiting) >= workers + _AHEAD:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

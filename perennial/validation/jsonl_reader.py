@@ -33,7 +33,7 @@ class JsonlReader:
         self._rows = 0
         self.schema_change: SchemaChange | None = None
 
-    def parts(self, *, ahead: bool) -> Iterator[Callable[[], Block]]:
+    def parts(self, *, workers: int) -> Iterator[Callable[[], Block]]:
         """Every row of the file, once; the first block that changes the schema may reject the file when it settles."""
         for piece in self._text:
             if piece.refused is not None:

@@ -35,7 +35,7 @@ class Limits:
     max_page_bytes: int = 64 << 20
     max_text_characters: int = 4_096
     block_bytes: int = 8 << 20
-    block_rows: int = 1 << 17
+    block_rows: int = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)

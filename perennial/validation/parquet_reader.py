@@ -31,6 +31,7 @@ __all__ = ["ParquetReader"]
 Ints = NDArray[np.int64]
 
 _BATCH_CELLS = 4 << 20
+_FEW_WORKERS = 2
 
 
 class ParquetReader:
@@ -60,11 +61,12 @@ class ParquetReader:
         self._file = pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False)
         self._batch_rows = min(limits.block_rows, max(1024, _BATCH_CELLS // max(len(self._original), 1)))
 
-    def parts(self, *, ahead: bool) -> Iterator[Callable[[], Block]]:
+    def parts(self, *, workers: int) -> Iterator[Callable[[], Block]]:
         """Every row of the file, once."""
         columns = list(self._original.values())
-        # Arrow's threads read columns side by side; not from a Python file, whose last buffer they may drop too late.
-        threads = ahead and self._is_path
+        # Arrow's threads read columns side by side: that costs memory, and two workers are kept busy without. Not from
+        # a Python file, whose last buffer they may drop too late.
+        threads = workers > _FEW_WORKERS and self._is_path
         batches = self._file.iter_batches(self._batch_rows, columns=columns, use_threads=threads)
         cells = 0
         while True:

@@ -146,6 +146,8 @@ class _ColumnCheck:
             if coded:
                 null = nulls_of(values.indices)
                 flags = flags[np.where(null, 0, numbers_of(values.indices))] & ~null
+            elif values.null_count:
+                flags = flags & ~nulls_of(values)
             if flags.any():
                 found.append((flags, reason))
         return found

@@ -142,7 +142,7 @@ class _Run:
             bad = stack.enter_context(_lines_writer(quarantine))
             try:
                 self._reader = reader = self._open(source, key, size, digest=digest)
-                parts = reader.parts(ahead=self._workers > 1)
+                parts = reader.parts(workers=self._workers)
                 for done in stack.enter_context(closing(in_order(parts, processor.process, self._workers))):
                     self._take(done, good, bad)
             except FileRejected as rejected:

@@ -407,6 +407,25 @@ def test_every_row_of_a_messy_file_is_counted_once(lines, end, terminated):
     assert table.num_rows >= good if '"' not in "".join(lines) and "\r" not in "".join(lines) else True
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("column", ["category", "text", "number", "integer", "boolean"])
+def test_a_null_that_may_be_breaks_no_other_rule(kind, column):
+    allowed = {"number": [1.0], "integer": [1], "boolean": [True]}.get(column, ["a"])
+    rules = {"type": column, "nullable": True, "allowed": allowed}
+    rules |= {"pattern": "a+"} if column in ("category", "text") else {}
+    content = f"id,at,v\n1,2026-01-01,{str(allowed[0]).lower()}\n2,2026-01-01,\n"
+    if kind == "jsonl":
+        rows = [{"id": "1", "at": "2026-01-01", "v": allowed[0]}, {"id": "2", "at": "2026-01-01", "v": None}]
+        content = "\n".join(map(json.dumps, rows))
+    elif kind == "parquet":
+        sink = io.BytesIO()
+        times = pa.array([0, 0], pa.timestamp("us"))
+        pq.write_table(pa.table({"id": ["1", "2"], "at": times, "v": pa.array([allowed[0], None])}), sink)
+        content = sink.getvalue()
+    _, lines, table = run(content, make_contract(kind, {"v": rules, "y": {"type": "boolean"}}))
+    assert (lines, table["v"].to_pylist()) == ([], [allowed[0], None])
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.permutations([*(GOOD.format(i) for i in range(4)), "5,2026-01-01,-1,3,a,true,x\n", "6,2026\n", "\n"]))
 def test_the_order_of_rows_changes_no_count_and_no_byte_of_the_profile(lines):
