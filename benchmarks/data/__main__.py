@@ -93,7 +93,7 @@ def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def table_of(figures: dict[str, Any], rows: int) -> str:
     """The figures as a Markdown table."""
     machine = figures["machine"]
-    lines = [
+    lines = [f"{rows:,} rows, medians of {machine['repeats']}; one core of {machine['cores']} unless all are named", ""]
         f"{rows:,} rows, medians of {machine['repeats']}, {machine['cores']} cores; one is used unless it says",
         "",
     ]
