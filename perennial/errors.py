@@ -9,7 +9,6 @@ Every error that Perennial raises, in one tree.
     ├── ProfileMismatch        profiles of different versions, grids or contracts can't be merged
     ├── DatasetTooSmall        too few rows, batches or labels to train on
     ├── CalibrationImpossible  a threshold can't be learnt from what was given
-    ├── BatchUndecided         a batch that must be decided before this one isn't yet: try again
     ├── EventInvalid           an event that doesn't parse, or comes from somewhere it must not come from
     ├── LockHeld               somebody else holds the lock; says who and since when
     ├── Fenced                 a lock that we held has been taken over: our writes are refused
@@ -29,7 +28,6 @@ from __future__ import annotations
 __all__ = [
     "ApprovalRefused",
     "ArtifactChanged",
-    "BatchUndecided",
     "CalibrationImpossible",
     "DataUnreadable",
     "DatasetTooSmall",
@@ -83,10 +81,6 @@ class DatasetTooSmall(PerennialError):
 
 class CalibrationImpossible(PerennialError):
     """Thresholds can't be learnt from what was given."""
-
-
-class BatchUndecided(PerennialError):
-    """What this batch becomes depends on one that isn't decided yet; the delivery comes again."""
 
 
 class EventInvalid(PerennialError):

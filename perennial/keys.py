@@ -33,7 +33,6 @@ __all__ = [
     "id_log_partition",
     "id_receipt_item",
     "id_span_item",
-    "id_standing_item",
     "id_time_item",
     "id_times_partition",
     "ids_key",
@@ -250,7 +249,7 @@ def id_log_partition(loop: str) -> str:
 
 
 def id_log_item(loop: str, position: int) -> TableKey:
-    """Claims one position of the id log by a conditional write; says where the batch's ids are."""
+    """Claims one position of the id log by a conditional write; says which batch has it."""
     return _item(id_log_partition(loop), f"{position:012d}")
 
 
@@ -267,11 +266,6 @@ def id_times_partition(loop: str) -> str:
 def id_time_item(loop: str, last_event_at: datetime, position: int) -> TableKey:
     """One entry's place in time."""
     return _item(id_times_partition(loop), f"{sortable(last_event_at)}#{position:012d}")
-
-
-def id_standing_item(loop: str, position: int) -> TableKey:
-    """What a batch becomes by the batches before it in the id log, and which of them it was held against."""
-    return _item(f"{loop}#id-standings", f"{position:012d}")
 
 
 def id_span_item(loop: str) -> TableKey:

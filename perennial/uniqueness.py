@@ -1,20 +1,19 @@
 """
-Record ids that must be new among recent batches: which earlier batches count, and what a batch becomes by them.
+Record ids that must be new among recent batches: which earlier batches a batch is held against.
 
-A batch whose file alone would be accepted is entered in a log, once, and so has a position for ever. It is held only
-against batches of lower positions whose events are near its own. What it becomes then follows from the log: whoever
-looks, whenever and however often, finds the same.
+A batch whose file alone is accepted is entered in a log, once, and so has a position for ever. It is held against the
+batches of lower positions whose events are near its own, and these never change: whoever looks, whenever and however
+often, finds the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["MOST_BATCHES", "MOST_IDS", "LogEntry", "Standing", "earlier", "judge"]
+__all__ = ["MOST_BATCHES", "MOST_IDS", "LogEntry", "earlier"]
 
 # What one batch may cost: as many earlier batches are read, the latest ones, and as many of their ids, 8 bytes each.
 MOST_BATCHES, MOST_IDS = 1_000, 200_000_000
@@ -22,16 +21,14 @@ MOST_BATCHES, MOST_IDS = 1_000, 200_000_000
 
 class LogEntry(BaseModel):
     """
-    A batch's place in the log, with all that its standing follows from.
+    A batch's place in the log.
 
     Attributes
     ----------
     ids_key, ids_count
         Where the ids of its rows are that its file alone would have accepted, and how many.
-    rows, refused
-        Of its file: rows that aren't blank, and those refused for what they are.
-    max_invalid_rate, within_seconds
-        The contract's limits when it was entered.
+    within_seconds
+        The contract's `unique_within` when it was entered.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,29 +39,7 @@ class LogEntry(BaseModel):
     ids_count: int
     first_event_at: datetime
     last_event_at: datetime
-    rows: int
-    refused: int
-    max_invalid_rate: float
     within_seconds: float
-
-
-class Standing(BaseModel):
-    """
-    What a batch becomes by the batches before it.
-
-    Attributes
-    ----------
-    repeated
-        How many of its rows have ids that an earlier batch has.
-    against
-        Positions of those earlier batches.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    verdict: Literal["accepted", "rejected"]
-    repeated: int = 0
-    against: tuple[int, ...] = ()
 
 
 def earlier(entry: LogEntry, others: Iterable[LogEntry]) -> tuple[LogEntry, ...]:
@@ -90,18 +65,3 @@ def earlier(entry: LogEntry, others: Iterable[LogEntry]) -> tuple[LogEntry, ...]
             break
         found.append(other)
     return tuple(found)
-
-
-def judge(entry: LogEntry, repeated: int) -> Literal["accepted", "rejected"]:
-    """
-    What the file becomes when `repeated` of its good rows are refused too.
-
-    >>> from datetime import UTC
-    >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
-    >>> entry = LogEntry(position=2, batch_id="b", ids_key="ids/b", ids_count=95, first_event_at=noon,
-    ...                  last_event_at=noon, rows=100, refused=5, max_invalid_rate=0.1, within_seconds=0)
-    >>> judge(entry, 5), judge(entry, 6)
-    ('accepted', 'rejected')
-    """
-    invalid = entry.refused + repeated
-    return "rejected" if entry.rows and invalid / entry.rows > entry.max_invalid_rate else "accepted"

@@ -53,7 +53,7 @@ def make_and_record(world: World, folder: Path) -> Any:
 
 def what_stands(world: World) -> tuple[Any, Any, Any]:
     """Batches and their places in time, outputs, and what was said."""
-    kept = ("demo#batches", "demo#timeline", "demo#id-log", "demo#id-standings")
+    kept = ("demo#batches", "demo#timeline", "demo#id-log")
     items = {key: item for key, item in world.items().items() if key[0] in kept}
     objects = {key: data for key, data in world.objects().items() if not key.startswith("ingest/")}
     said = [event.model_dump(mode="json", exclude={"at"}) for event in world.announced()]

@@ -151,8 +151,6 @@ MUTANTS = [
            test_uniqueness, "test_the_order_in_which_entries_are_read_changes_nothing"),
     Mutant("P6", "uniqueness", "and other.batch_id != entry.batch_id", "",
            test_uniqueness, "test_a_batch_is_not_held_against_an_earlier_entry_of_itself"),
-    Mutant("-", "uniqueness", "invalid = entry.refused + repeated", "invalid = repeated",
-           test_uniqueness, "test_a_batch_is_rejected_as_its_file_would_be_with_as_many_bad_rows"),
     Mutant("-", "performance", "if lacking > 0:", "if False:",
            test_performance, "test_too_few_rows_never_say_anything"),
     Mutant("-", "performance", "if maturity is not None and not maturity.mature:", "if False:",

@@ -1,4 +1,4 @@
-"""Which earlier batches count against a batch, and what it becomes by them: a function of the log alone."""
+"""Which earlier batches a batch is held against: a function of the log alone."""
 
 import random
 from datetime import timedelta
@@ -6,22 +6,19 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.uniqueness import LogEntry, earlier, judge
+from perennial.uniqueness import LogEntry, earlier
 from tests.builders import day
 
 
-def make_entry(position, *, batch_id=None, first=1, days=1, within_days=7, rows=100, refused=0, rate=0.1):
+def make_entry(position, *, batch_id=None, first=1, days=1, within_days=7):
     name = batch_id or f"b{position}"
     return LogEntry(
         position=position,
         batch_id=name,
         ids_key=f"ids/{name}",
-        ids_count=rows - refused,
+        ids_count=100,
         first_event_at=day(first),
         last_event_at=day(first + days),
-        rows=rows,
-        refused=refused,
-        max_invalid_rate=rate,
         within_seconds=within_days * 86_400,
     )
 
@@ -62,11 +59,3 @@ def test_what_lands_later_changes_nothing_of_what_a_batch_was_held_against():
 
 def test_a_batch_is_not_held_against_an_earlier_entry_of_itself():
     assert earlier(make_entry(5, batch_id="same"), [make_entry(2, batch_id="same")]) == ()
-
-
-@given(rows=st.integers(1, 1000), refused=st.integers(0, 1000), repeated=st.integers(0, 1000), rate=st.floats(0, 1))
-def test_a_batch_is_rejected_as_its_file_would_be_with_as_many_bad_rows(rows, refused, repeated, rate):
-    refused = min(refused, rows)
-    entry = make_entry(1, rows=rows, refused=refused, rate=rate)
-    repeated = min(repeated, rows - refused)
-    assert judge(entry, repeated) == ("rejected" if (refused + repeated) / rows > rate else "accepted")
