@@ -94,9 +94,6 @@ def table_of(figures: dict[str, Any], rows: int) -> str:
     """The figures as a Markdown table."""
     machine = figures["machine"]
     lines = [f"{rows:,} rows, medians of {machine['repeats']}; one core of {machine['cores']} unless all are named", ""]
-        f"{rows:,} rows, medians of {machine['repeats']}, {machine['cores']} cores; one is used unless it says",
-        "",
-    ]
     lines += ["| task | CPU s | wall s | peak MB | x read (CPU) | limit |", "|---|---|---|---|---|---|"]
     for task, found in figures["tasks"].items():
         if task == "read_csv":
