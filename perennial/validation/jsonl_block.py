@@ -108,7 +108,7 @@ class JsonlBlock:
             if whole
             else b"".join(content[records.starts[i] : records.ends[i]] for i in rows.tolist())
         )
-        if not _one_object_a_line(text, len(rows)) or not _is_utf8(text):
+        if not _one_object_a_line(content, records.starts[rows], records.ends[rows]) or not _is_utf8(text):
             return None
         try:
             table = pajson.read_json(
@@ -221,10 +221,13 @@ def _one_chunk(values: Any) -> Any:
     return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
 
 
-def _one_object_a_line(text: bytes, lines: int) -> bool:
-    """Whether each line begins and ends with a brace, and holds no control character that JSON forbids."""
-    ends = text.count(b"}\n{") + (text.count(b"}\r\n{") if b"\r" in text else 0)
-    return ends == lines - 1 and text.startswith(b"{") and text.rstrip(b"\r\n").endswith(b"}")
+def _one_object_a_line(content: bytes, starts: Ints, ends: Ints) -> bool:
+    """Whether each line begins with a brace and ends with one, before its line end."""
+    data = np.frombuffer(content, np.uint8)
+    last = ends - 1
+    for end in b"\n\r":
+        last = last - (data[last] == end)
+    return bool((data[starts] == ord("{")).all() and (data[last] == ord("}")).all())
 
 
 def _is_utf8(text: bytes) -> bool:
