@@ -34,11 +34,13 @@ def install(context: Context, courier: Courier) -> None:
 
 
 # However fast time passes: a schedule of minutes beside one of weeks would leave the machine no time for anything else.
-_SHORTEST_SECONDS = 1.0
+# The faster it passes, the less often.
+_SHORTEST_SECONDS, _SCALE_A_SECOND = 1.0, 80_000.0
 
 
-def _not_too_soon(moment: float | None, now: float) -> float | None:
-    return None if moment is None else max(moment, now + _SHORTEST_SECONDS)
+def _not_too_soon(moment: float | None, now: float, scale: float) -> float | None:
+    shortest = max(_SHORTEST_SECONDS, scale / _SCALE_A_SECOND)
+    return None if moment is None else max(moment, now + shortest)
 
 
 @dataclass(slots=True)
@@ -72,7 +74,9 @@ class _Ticker:
             if entry is None or entry.next_at is None or now < entry.next_at or not _within(item, now):
                 continue
             due_at = entry.next_at
-            entry.next_at = None if entry.due.once else _not_too_soon(entry.due.after(now), now)
+            entry.next_at = (
+                None if entry.due.once else _not_too_soon(entry.due.after(now), now, self._context.scales.schedules)
+            )
             self._fire(key, item, due_at, once=entry.due.once)
         for identity in self._entries.keys() - alive:
             del self._entries[identity]
