@@ -37,7 +37,7 @@ __all__ = ["Calibration", "ColumnCalibration", "calibrate_columns", "merge_colum
 Floats = NDArray[np.float64]
 
 MOST_BATCHES = 120
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +133,7 @@ def _column_to_dict(column: ColumnCalibration) -> dict[str, object]:
             "coarse": scorer.coarse.tolist(),
             "location_scale": scorer.location_scale,
             "scale_scale": scorer.scale_scale,
+            "shapes": scorer.shapes.tolist(),
             "filled": scorer.filled,
         }
     else:
@@ -163,6 +164,7 @@ def _column_from_dict(body: Mapping[str, object]) -> ColumnCalibration:
             np.array(read["coarse"], np.int64),
             read["location_scale"],
             read["scale_scale"],
+            np.array(read["shapes"], float).reshape(len(read["shapes"]), max(read["coarse"]) + 1),
             read["filled"],
         )
     return ColumnCalibration(

@@ -89,7 +89,7 @@ def fit_series(series: Sequence[Floats], spans: Sequence[Span]) -> tuple[FittedS
     if not series:
         return ()
     dimensions = np.array([_effective_dimensions(part) for part in series])
-    noise = _noise_levels(series, spans)
+    noise = _noise_levels(series, spans, dimensions)
     grid = [(rho, share) for rho in RHOS for share in _season_shares(spans)]
     likelihood, variance = _likelihoods(series, spans, grid, noise, dimensions)
     posterior = _posterior(likelihood, informative=variance[:, 0] > NOTHING)
@@ -141,11 +141,20 @@ def _effective_dimensions(part: Floats) -> float:
     return float(np.clip(trace**2 / max(square, 1e-300), 1.0, width)) if trace > 0 else 1.0
 
 
-def _noise_levels(series: Sequence[Floats], spans: Sequence[Span]) -> Floats:
-    """Share of each column's variance that is sampling, at the nearest of a few levels; columns lean on the median."""
+def _noise_levels(series: Sequence[Floats], spans: Sequence[Span], dimensions: Floats) -> Floats:
+    """
+    Share of each column's variance that is sampling, at the nearest of a few levels.
+
+    Variances are drawn towards what is usual among columns first: taking half of their degrees of freedom for true,
+    as correlated batches tell less.
+    """
     variances = np.array([np.mean(np.var(part, axis=0, ddof=1)) for part in series])
-    usual = float(np.median(variances))
-    leaned = (variances * (len(spans) - 1) + usual * 4) / (len(spans) + 3)
+    df = dimensions * (len(spans) - 1) / 2
+    usual, prior_df = variance_prior(variances, df)
+    if np.isinf(prior_df):
+        leaned = np.full_like(variances, usual)
+    else:
+        leaned = (variances * df + usual * prior_df) / (df + prior_df)
     share = np.clip(1 / usual_rows(spans) / np.maximum(leaned, 1e-300), 0, 1)
     levels = np.array(NOISE_SHARES)
     return np.asarray(levels[np.argmin(np.abs(share[:, None] - levels), axis=1)])

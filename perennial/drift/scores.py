@@ -79,7 +79,8 @@ class NumberScorer:
     """
     Reads batches of a numeric column through the reference: bounds between groups, and each group's score.
 
-    `filled`: root of the reference's share of rows with a value, so that scores vary as if every row had one.
+    `shapes`: orthonormal directions (rows) of the coarse groups' roots that location and scale don't move. `filled`:
+    root of the reference's share of rows with a value, so that scores vary as if every row had one.
     """
 
     bounds: Floats
@@ -87,6 +88,7 @@ class NumberScorer:
     coarse: NDArray[np.int64]
     location_scale: float
     scale_scale: float
+    shapes: Floats
     filled: float = 1.0
 
     def groups(self, binned: Binned) -> Floats:
@@ -114,7 +116,8 @@ class NumberScorer:
             variance = float(shares @ self.marks**2) - location**2
             floored = np.log(np.maximum(variance, 1e-6))
             scores["scale"] = np.array([floored * self.filled / self.scale_scale])
-            scores["shape"] = 2 * np.sqrt(self.coarsen(shares)) * self.filled
+        if len(self.shapes):
+            scores["shape"] = self.shapes @ (2 * np.sqrt(self.coarsen(shares))) * self.filled
         return scores
 
 
@@ -162,7 +165,7 @@ def _category_scorer(reference: CategoryCounts, most: int = 30, least_share: flo
 
 def _number_scorer(reference: Binned) -> NumberScorer:
     if not len(reference.values):
-        return NumberScorer(np.array([0.0]), np.array([-1.0, 1.0]), np.array([0, 1]), 1.0, 0.0)
+        return NumberScorer(np.array([0.0]), np.array([-1.0, 1.0]), np.array([0, 1]), 1.0, 0.0, np.empty((0, 2)))
     owner = _equal_groups(reference.counts, FINE_GROUPS)
     shares = np.bincount(owner, weights=reference.counts) / reference.rows
     last = np.flatnonzero(np.diff(owner))
@@ -182,7 +185,20 @@ def _number_scorer(reference: Binned) -> NumberScorer:
         coarse=np.concatenate([[coarse[0]], coarse, [coarse[-1]]]),
         location_scale=float(np.sqrt(max(variance, 0.05))),
         scale_scale=float(np.sqrt(max(kurtosis - 1, 0.2))) if len(shares) > 2 else 0.0,
+        shapes=_shapes(shares, centred, coarse),
     )
+
+
+def _shapes(shares: Floats, marks: Floats, coarse: NDArray[np.int64]) -> Floats:
+    """
+    Directions in which the roots of the coarse groups' shares move with neither location, scale nor their sum.
+
+    What location does to the groups is told by its own score, and varies with it from batch to batch.
+    """
+    roots = np.sqrt(np.bincount(coarse, weights=shares))
+    moved = [np.bincount(coarse, weights=shares * marks**power) / roots for power in range(3)]
+    basis, sizes, _ = np.linalg.svd(np.column_stack(moved))
+    return np.ascontiguousarray(basis[:, int(np.sum(sizes > 1e-6)) :].T)
 
 
 def _equal_groups(counts: Floats, most: int) -> NDArray[np.int64]:

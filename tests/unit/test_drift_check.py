@@ -24,7 +24,8 @@ from perennial.drift.calibration import calibrate_columns, merge_columns
 from perennial.drift.distances import Binned
 from perennial.drift.judge import check_columns
 from perennial.drift.places import season_of
-from perennial.drift.scores import NumberCounts
+from perennial.drift.profiles import columns_of, common_resolution
+from perennial.drift.scores import NumberCounts, NumberScorer, build_scorer
 from perennial.drift.spans import Span
 from perennial.errors import CalibrationImpossible
 from perennial.profile import Profile, merge, profile_table
@@ -107,7 +108,7 @@ def test_batches_like_those_of_the_reference_are_steady() -> None:
         ({"nulls": 0.3}, "temp", "nulls", "has nulls in"),
         ({"kinds": "abbbcc"}, "kind", "shares", "has another mix: 'a'"),
         ({"kinds": "aaabbcddd"}, "kind", None, ""),
-        ({"words": np.array(["cancel", "my", "card", "please"])}, "note (words)", None, ""),
+        ({"words": np.array([word[::-1] for word in WORDS])}, "note (words)", None, ""),
     ],
 )
 def test_a_change_is_found_named_and_told(changed: dict, column: str, aspect: str | None, words: str) -> None:
@@ -259,8 +260,38 @@ def test_a_calibration_survives_json_to_the_letter() -> None:
     assert reports[0] == reports[1]
 
 
+def test_a_calibration_of_columns_without_shape_survives_json() -> None:
+    contract = CONTRACT.model_copy(update={"columns": dict.fromkeys(("two", "one", "none"), CONTRACT.columns["temp"])})
+    rng = np.random.default_rng(8)
+    past = [
+        profile_table(pa.table({"two": rng.integers(0, 2, 200), "one": [4.0] * 200, "none": [None] * 200}), contract)
+        for _ in range(6)
+    ]
+    learnt = calibrate(past, policy=DriftPolicy(min_reference_batches=5))
+    again = Calibration.from_json(learnt.to_json())
+    assert again.to_json() == learnt.to_json()
+    reports = [check(merge(past), past[0], calibration=each, policy=POLICY) for each in (learnt, again)]
+    assert reports[0] == reports[1]
+    assert reports[0].verdict == "steady"
+
+
+def test_location_and_scale_leave_shape_as_it_was() -> None:
+    past = [make_batch(seed=seed) for seed in range(5)]
+    columns = [columns_of(profile, common_resolution(past))["noise"] for profile in past]
+    pooled = merge_columns(columns)
+    scorer = build_scorer(pooled)
+    assert isinstance(scorer, NumberScorer) and isinstance(pooled, NumberCounts)
+    plain = scorer.score(pooled)
+    for change in (lambda v: v + 0.1, lambda v: v * 1.1):
+        moved = NumberCounts(Binned(change(pooled.binned.values), pooled.binned.counts), 0)
+        told = scorer.score(moved)
+        whole = np.linalg.norm(2 * np.sqrt(scorer.coarsen(scorer.groups(moved.binned)) / pooled.rows))
+        assert np.linalg.norm(told["shape"] - plain["shape"]) < 0.02 * whole
+        assert max(abs(told[a][0] - plain[a][0]) for a in ("location", "scale")) > 0.05
+
+
 def test_a_calibration_of_another_version_is_refused() -> None:
-    with pytest.raises(CalibrationImpossible, match=r"must be of version 1\. Got 99"):
+    with pytest.raises(CalibrationImpossible, match=r"must be of version 2\. Got 99"):
         Calibration.from_json('{"version": 99}')
 
 
