@@ -17,6 +17,7 @@ __all__ = ["DistinctBuilder", "DistinctSketch"]
 
 _BITS = 11
 _REGISTERS = 1 << _BITS
+_MOST_WAITING = 1 << 12
 _HALF, _INDEX_SHIFT, _SPREAD = np.uint64(32), np.uint64(64 - _BITS), np.uint64(0xBF58476D1CE4E5B9)
 
 
@@ -46,11 +47,31 @@ class DistinctBuilder:
         self._registers = np.zeros(_REGISTERS, np.uint8)
         # A hash can raise a register only if it is below 2**(64 - the lowest register).
         self._loosest: np.uint64 | None = None
+        # Those that are below wait until they are many enough to be worth the calls.
+        self._waiting: list[NDArray[np.uint64]] = []
+        self._waiting_count = 0
 
     def add(self, hashes: NDArray[np.uint64], below: NDArray[np.bool_] | None = None) -> None:
         """Note the hashes of a block of values; `below`, if given, is scratch as long as they are."""
         if self._loosest is not None:
-            hashes = hashes[np.less(hashes, self._loosest, out=below).nonzero()[0]]
+            self._waiting.append(hashes[np.less(hashes, self._loosest, out=below).nonzero()[0]])
+            self._waiting_count += len(self._waiting[-1])
+            if self._waiting_count < _MOST_WAITING:
+                return
+            hashes = self._taken()
+        self._note(hashes)
+
+    def build(self) -> DistinctSketch:
+        """The sketch of all that was added."""
+        self._note(self._taken())
+        return DistinctSketch(self._registers.copy())
+
+    def _taken(self) -> NDArray[np.uint64]:
+        hashes = np.concatenate([np.empty(0, np.uint64), *self._waiting])
+        self._waiting, self._waiting_count = [], 0
+        return hashes
+
+    def _note(self, hashes: NDArray[np.uint64]) -> None:
         if not len(hashes):
             return
         leading = hashes >> _HALF
@@ -65,7 +86,3 @@ class DistinctBuilder:
         np.maximum.at(self._registers, index[higher], rank[higher])
         lowest = int(self._registers.min())
         self._loosest = np.uint64(1 << (64 - lowest)) if lowest else None
-
-    def build(self) -> DistinctSketch:
-        """The sketch of all that was added."""
-        return DistinctSketch(self._registers.copy())

@@ -119,13 +119,10 @@ class MomentBuilder:
 
     def _add_rows(self, fine: NDArray[Any], coarse: NDArray[Any]) -> None:
         """Sum blocks of at most `_DOT_ROWS` numbers, one a row of a matrix: few calls for many blocks."""
-        self._first += int((np.vecdot(fine, _ONES[: fine.shape[1]]) * _FINE_UNIT).astype(np.int64).sum())
+        self._first += _whole(np.vecdot(fine, _ONES[: fine.shape[1]]) * _FINE_UNIT)
         fine -= coarse
-        squares = int((np.vecdot(coarse, coarse) * _COARSE_UNIT).astype(np.int64).sum())
-        products = int((np.vecdot(coarse, fine) * _MIXED_UNIT).astype(np.int64).sum())
-        self._second += (squares << 2 * (FRACTION_BITS - _COARSE_BITS)) + (
-            products << (FRACTION_BITS - _COARSE_BITS + 1)
-        )
+        self._second += _whole(np.vecdot(coarse, coarse) * _COARSE_UNIT) << 2 * (FRACTION_BITS - _COARSE_BITS)
+        self._second += _whole(np.vecdot(coarse, fine) * _MIXED_UNIT) << (FRACTION_BITS - _COARSE_BITS + 1)
 
     def _add_far(self, z: Floats) -> None:
         within = np.abs(z) <= _LIMB_LIMIT
@@ -145,3 +142,8 @@ class MomentBuilder:
 _FINE_UNIT = 2.0**FRACTION_BITS
 _COARSE_UNIT = 2.0 ** (2 * _COARSE_BITS)
 _MIXED_UNIT = 2.0 ** (FRACTION_BITS + _COARSE_BITS)
+
+
+def _whole(sums: Floats) -> int:
+    """The sum of a few whole numbers, as one: together they may need more than 53 bits."""
+    return sum(map(int, sums.tolist()))
