@@ -68,7 +68,7 @@ def build_bundle(group: Group, architecture: Architecture, target: Path = BUILD)
     The archive's path; its name changes when, and only when, what it holds may have changed.
     """
     lock = ROOT / "requirements" / f"{group}.txt"
-    own = [*_perennial(shipped.NOT_IN_FUNCTIONS), *_functions(group)]
+    own = [*_perennial(shipped.NOT_IN_FUNCTIONS[group]), *_functions(group)]
     digest = _digest([("lock", lock), ("rules", Path(__file__)), ("rules", Path(shipped.__file__)), *own], architecture)
     archive = target / "bundles" / f"{group}-{architecture}-{digest}.zip"
     return _once(archive, lambda partial: _zip(_dependencies(group, architecture, target), own, partial))

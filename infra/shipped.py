@@ -51,10 +51,11 @@ SUFFIXES: Final = frozenset({".css", ".json", ".py", ".toml", ".typed"})
 # Where script mode and the processing job look for them: at the root of the source bundle.
 ENTRY_POINTS: Final = ("bootstrap.py", "inference.py", "train.py")
 # The command line and history replays are a person's tools.
-NOT_IN_FUNCTIONS: Final = frozenset({"cli", "backtest", "checks"})
+_NO_FUNCTION_NEEDS: Final = frozenset({"cli", "backtest", "checks"})
+NOT_IN_FUNCTIONS: Final = {"control": _NO_FUNCTION_NEEDS | {"report"}, "data": _NO_FUNCTION_NEEDS}
 # Training and evaluation reach S3 through SageMaker's channels only. A large batch's job needs perennial.aws: channels
 # can't name an object's version; boto3 is in AWS's image, whose training toolkit fetches its source with it.
-NOT_IN_CONTAINERS: Final = NOT_IN_FUNCTIONS | {"report"}
+NOT_IN_CONTAINERS: Final = _NO_FUNCTION_NEEDS | {"report"}
 
 # What perennial.aws has clients for; botocore's other services weigh 20 MB.
 BOTOCORE_SERVICES: Final = frozenset(
