@@ -41,12 +41,13 @@ class Job:
 
 JOBS: tuple[Job, ...] = (
     Job(OURS, "drift", "ours: validate and profile both files, compare the profiles"),
+    Job(OURS, "profiles", "ours: profile both files, compare the profiles"),
     Job(OURS, "validation", "ours: validate the current file (and profile it)"),
-    Job("nannyml", "ks", "NannyML, KS and chi-square", "drift", 7),
-    Job("frouros", "drift", "frouros, KS and chi-square", "drift", 7),
-    Job("nannyml", "drift", "NannyML, its defaults (Jensen-Shannon)", "drift", 30),
-    Job("whylogs", "drift", "whylogs, profiles of both files and their drift scores", "drift", 60),
-    Job("evidently", "drift", "evidently, data drift preset", "drift", 90),
+    Job("nannyml", "ks", "NannyML, KS and chi-square", "profiles", 7),
+    Job("frouros", "drift", "frouros, KS and chi-square", "profiles", 7),
+    Job("nannyml", "drift", "NannyML, its defaults (Jensen-Shannon)", "profiles", 30),
+    Job("whylogs", "drift", "whylogs, profiles of both files and their drift scores", "profiles", 60),
+    Job("evidently", "drift", "evidently, data drift preset", "profiles", 90),
     Job("great_expectations", "validation", "Great Expectations, our contract as a suite", "validation", 5),
 )
 
@@ -126,7 +127,7 @@ def _against_ours(job: Job, figures: dict[str, dict[str, Any]]) -> list[str]:
 
 def _named(job: Job, found: dict[str, Any]) -> str:
     """How many of the columns that drift a job names, and how many that don't."""
-    if "drift" not in (job.name, job.ours):
+    if "validation" in (job.name, job.ours):
         return ""
     named = set(found["result"])
     return f"{len(named & set(DRIFTED))} of {len(DRIFTED)}, {len(named - set(DRIFTED))} others"
