@@ -40,6 +40,7 @@ class Measured:
     sampling_p_value: float
     null_p_value: float
     moved: str
+    shape_effect: float = 0.0
     spreads: Callable[[], tuple[float, float]] | None = None
 
     @property
@@ -63,6 +64,8 @@ class Measured:
         """Effect size, as a share of rows, of what an aspect's test looks at."""
         if aspect == "nulls":
             return abs(self.null_rate_change)
+        if aspect == "shape":
+            return self.shape_effect
         return self.new_category_share if aspect == "novelty" else self.distribution_effect
 
 
@@ -118,8 +121,17 @@ def _measure_number(
         sampling_p_value=kolmogorov_p_value(ks, old.rows, new.rows),
         null_p_value=null_p,
         moved=_how_a_number_moved(old, new, scorer.location(fine[1]) - scorer.location(fine[0])),
+        shape_effect=_shape_effect(scorer, *coarse),
         spreads=lambda: (spread, new.spread),
     )
+
+
+def _shape_effect(scorer: NumberScorer, old: Floats, new: Floats) -> float:
+    """At most what share of rows changed group for other reasons than location and scale (Cauchy and Schwarz)."""
+    if not old.sum() or not new.sum():
+        return 0.0
+    moved = scorer.shapes @ (np.sqrt(new / new.sum()) - np.sqrt(old / old.sum()))
+    return float(np.sqrt(moved @ moved))
 
 
 def _how_a_number_moved(old: Binned, new: Binned, shift: float) -> str:
