@@ -16,11 +16,11 @@ import pytest
 import functions
 from functions import _shell, append_ledger, check_freshness, roll_back
 from functions._shell import Settings
+from infra import shipped
 from tests.functions.world import World, messages
 
 MODULES = sorted(one.name for one in pkgutil.iter_modules(functions.__path__) if not one.name.startswith("_"))
-DATA = {"validate_batch", "join_labels", "check_drift", "ingest_capture", "check_performance", "freeze_dataset"}
-DATA |= {"check_business"}
+DATA = set(shipped.FUNCTIONS["data"])
 
 
 @pytest.mark.parametrize("name", MODULES)
