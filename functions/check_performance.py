@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from functions import _shell
 from functions._shell import Shell
 from perennial import keys
+from perennial.aws.catalog import Item
 from perennial.aws.evidence import observe_window
 from perennial.aws.history import labels_until
 from perennial.aws.live import LivePointer
@@ -61,7 +62,8 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     policy = loop.triggers.performance or PerformancePolicy.model_validate({})
     metric = scorable_metric(policy.metric or loop.gate.metric, loop.task)
     files = _window(joined, policy, shell)
-    known, said = _known(files, shell), _said(files, shell)
+    known = _known(files, shell)
+    said = _said(known, shell)
     scores = {version: _score(join(said.said, known, version), metric, shell) for version in said.variants}
     for version, (found, rows) in scores.items():
         _keep(joined, version, said.variants[version], found, rows, shell)
@@ -143,7 +145,7 @@ class _Predictions:
 _COLUMNS = ("record_id", "prediction", "score", "model_version", "predicted_at", "variant")
 
 
-def _said(files: Sequence[LabelsEntry], shell: Shell[Settings]) -> _Predictions:
+def _said(known: Known, shell: Shell[Settings]) -> _Predictions:
     """
     Predictions that may belong to these labels: recent ones, in files whose record ids overlap.
 
@@ -158,8 +160,18 @@ def _said(files: Sequence[LabelsEntry], shell: Shell[Settings]) -> _Predictions:
         newest_first=True,
         limit=shell.settings.max_prediction_files,
     )
-    kept = [item["predictions_key"] for _, item in newest if item.get("rows")]
+    kept = [item["predictions_key"] for _, item in newest if item.get("rows") and _may_hold(item, known)]
     return _Predictions([_read(key, shell) for key in reversed(kept)])
+
+
+def _may_hold(item: Item, known: Known) -> bool:
+    """Whether a file's record ids, from its first to its last, reach those of the labels."""
+    if not len(known.record_ids):
+        return False
+    first, last = item.get("first_record_id"), item.get("last_record_id")
+    if first is None or last is None:
+        return True
+    return str(first) <= str(known.record_ids[-1]) and str(last) >= str(known.record_ids[0])
 
 
 def _read(key: str, shell: Shell[Settings]) -> pa.Table:

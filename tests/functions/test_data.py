@@ -404,6 +404,21 @@ def test_labels_without_predictions_score_nothing(world: World) -> None:
     assert world.run(check_performance, on_bus(labels)) == {"outcome": "skipped", "scored": []}
 
 
+def test_only_predictions_of_the_labels_records_are_read(world: World) -> None:
+    """A check costs what its own window costs, however much was predicted before and after."""
+    for number in (10, 30, 50):
+        world.run(ingest_capture, capture(world, predicted(20 + number, day_number=number)))
+    world.run(join_labels, world.land(make_label_csv(30, rows=20), "labels/30.csv"))
+    [labels] = world.announced()
+    read: list[str] = []
+    world.clients.s3.meta.events.register(
+        "before-call.s3.GetObject", lambda params, **_: read.append(params["url_path"])
+    )
+
+    assert world.run(check_performance, on_bus(labels))["scored"] == [RUN]
+    assert sum("predictions/" in path for path in read) == 1
+
+
 def test_every_version_that_served_is_scored(world: World) -> None:
     world.run(ingest_capture, capture(world, predicted(20), version="v1"))
     world.run(ingest_capture, capture(world, predicted(20, right=0.5), version="v2", variant="green"))

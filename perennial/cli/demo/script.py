@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from perennial import keys
+from perennial.canonical import digest as digest_of
 from perennial.cli.demo.feed import Feed
 from perennial.cli.demo.stream import Stream, rows_of
 from perennial.cli.demo.traffic import Traffic
@@ -197,14 +198,13 @@ class Demo:
         put_bytes(self.deployment, prefix, name, body)
 
     def _labels(self, first: int, **changes: Any) -> None:
+        """Label all of those weeks again, in one file."""
         since = len(self.feed.events)
-        weeks = list(self.stream.weeks(first, first + _FLIPPED_WEEKS))
-        for week in weeks:
-            self._land(keys.LABELS_PREFIX, week.labels_name, week.labels_csv(**changes))
-        for week in weeks:
-            self._await(
-                f"a verdict on {week.labels_name}", _about(week.labels_name), since=since, seconds=LANDING_SECONDS
-            )
+        files = [week.labels_csv(**changes) for week in self.stream.weeks(first, first + _FLIPPED_WEEKS)]
+        header = files[0].splitlines(keepends=True)[0]
+        name = f"again-{digest_of(files[0].decode())[:8]}.csv"
+        self._land(keys.LABELS_PREFIX, name, header + b"".join(file.removeprefix(header) for file in files))
+        self._await(f"a verdict on {name}", _about(name), since=since, seconds=LANDING_SECONDS)
 
     def _retrain(self, reason: str, hyperparameters: Mapping[str, str]) -> str:
         """Ask until no other run is in the way."""
