@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 from functions import _shell
 from functions._shell import Shell
 from perennial import keys
+from perennial.aws.batches import told_of
 from perennial.aws.catalog import Item
 from perennial.aws.history import newest_event_at
 from perennial.aws.landing import Landed, Landings
@@ -126,15 +127,7 @@ class _Labels:
 
 
 def _described(labels_id: str, outcome: Outcome) -> Item:
-    labels: Item = {
-        "labels_id": labels_id,
-        "status": "accepted" if outcome.accepted else "rejected",
-        "rows": outcome.rows_accepted,
-        "quarantined": outcome.rows_quarantined,
-        "blank": outcome.rows_blank,
-        "reasons": [violation.message for violation in outcome.reasons],
-        "reason_counts": dict(outcome.reason_counts),
-    }
+    labels: Item = {"labels_id": labels_id, **told_of(outcome)}
     if outcome.accepted:
         labels["curated_key"] = keys.curated_labels_key(labels_id)
     if outcome.accepted and outcome.last_event_at is not None:

@@ -21,7 +21,7 @@ from perennial.events import BatchAccepted, BatchRejected, Event
 from perennial.keys import TableKey
 from perennial.validation import Limits, Outcome, validate_file
 
-__all__ = ["BatchMaker", "BatchRecords", "Batches"]
+__all__ = ["BatchMaker", "BatchRecords", "Batches", "told_of"]
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,9 @@ class Batches:
         self.records.announce(landed, batch_id, batch)
 
 
-def _described(batch_id: str, outcome: Outcome) -> Item:
-    batch: Item = {
-        "batch_id": batch_id,
+def told_of(outcome: Outcome) -> Item:
+    """What the record of a landed file says of its validation, whatever kind of file it is."""
+    return {
         "status": "accepted" if outcome.accepted else "rejected",
         "rows": outcome.rows_accepted,
         "quarantined": outcome.rows_quarantined,
@@ -195,6 +195,10 @@ def _described(batch_id: str, outcome: Outcome) -> Item:
         "reasons": [violation.message for violation in outcome.reasons],
         "reason_counts": dict(outcome.reason_counts),
     }
+
+
+def _described(batch_id: str, outcome: Outcome) -> Item:
+    batch: Item = {"batch_id": batch_id, **told_of(outcome)}
     if outcome.schema_change:
         batch["schema_change"] = str(outcome.schema_change)
     if outcome.accepted:
