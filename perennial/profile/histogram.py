@@ -206,7 +206,7 @@ class HistogramBuilder:
         self._keys: Ints = np.empty(0, np.int64)
         self._counts: Ints = np.empty(0, np.int64)
         self._dense: Ints | None = None
-        self._parts = 0
+        self._blocks = 0
         self._known: _KnownValues | None = None
         #: On the grid: every distinct value up to the block in which they became too many to keep.
         self.exact_values: Floats = np.empty(0)
@@ -224,35 +224,26 @@ class HistogramBuilder:
     def add(self, x: Floats) -> HistogramBuilder:
         """Count finite values."""
         z = self.sanitised((x - self._grid.center) * (1.0 / self._grid.scale))
-        bits, short, index = np.empty(len(x), np.uint64), np.empty(len(x), np.float32), np.empty(len(x), np.uint32)
-        if self.add_z(z, bits, short, index):
-            self.add_index(index)
+        self.add_z(z, np.empty(len(x), np.uint64), np.empty(len(x), np.float32))
         return self
 
-    def add_z(self, z: Floats, bits: NDArray[np.uint64], short: NDArray[np.float32], index: NDArray[np.uint32]) -> bool:
-        """
-        Count values that are on the grid and sanitised; the other arrays are scratch, as long as z.
-
-        True if they are not counted yet: `index` must be given to `add_index` (several blocks at once cost less).
-        """
+    def add_z(self, z: Floats, bits: NDArray[np.uint64], short: NDArray[np.float32]) -> None:
+        """Count values that are on the grid and sanitised; the other arrays are scratch, as long as z."""
         if self._dense is None:
             if self._known is not None:
                 z = self._known.count(z, bits)
             if len(z):
                 self._add_sparse(z)
-            return False
+            return
         np.bitwise_and(z.view(np.uint64), _FLOAT32_BITS, out=bits)
         np.copyto(short, bits.view(np.float64), casting="same_kind")
-        np.right_shift(short.view(np.uint32), np.uint32(23 - self._level), out=index)
-        return True
-
-    def add_index(self, index: NDArray[np.uint32]) -> None:
-        """Count blocks that `add_z` has prepared."""
-        assert self._dense is not None
-        self._dense += np.bincount(index, minlength=len(self._dense))
-        self._parts += 1
+        index = bits.view(np.int64)
+        np.right_shift(short.view(np.uint32), np.uint32(23 - self._level), out=index, casting="unsafe")
+        # Counts in place: `bincount` looks for the index's extremes first, and makes a new array of all bins.
+        np.add.at(self._dense, index, 1)
+        self._blocks += 1
         # `build` finds the level: on the way a coarser one only saves time, and is looked for less and less often.
-        if self._parts & (self._parts - 1) == 0:
+        if self._blocks & (self._blocks - 1) == 0:
             self._shrink()
 
     @staticmethod
@@ -361,9 +352,9 @@ class _KnownValues:
         index = slots.view(np.int64)
         known = self._table[index] == bits
         if known.all():
-            self._counts += np.bincount(index, minlength=len(self._counts))
+            np.add.at(self._counts, index, 1)
             return z[:0]
-        self._counts += np.bincount(index[known], minlength=len(self._counts))
+        np.add.at(self._counts, index[known], 1)
         return np.asarray(z[~known])
 
 
