@@ -13,19 +13,18 @@ AWS actions
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from functions import _shell
 from functions._shell import Shell
 from perennial import keys
+from perennial.aws.bus import parse_delivered
 from perennial.aws.evidence import observe_window
 from perennial.aws.history import PastBatch, window_ending_at
 from perennial.aws.live import LivePointer
-from perennial.errors import EventInvalid
-from perennial.events import BatchAccepted, BusinessFell, parse
+from perennial.aws.reference import Reference, read_reference
+from perennial.events import BatchAccepted, BusinessFell
 from perennial.performance import BusinessPolicy, PerformanceDecision, WindowValue, decide_business
 from perennial.profile import Profile, merge
 from perennial.trigger import Window
@@ -42,19 +41,19 @@ class Settings(_shell.Settings):
 
 def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     """Both values from stored profiles, one decision, a fall announced."""
-    accepted = _parse(event, shell.settings.loop_name)
+    accepted = parse_delivered(event, BatchAccepted, loop=shell.settings.loop_name)
     policy, column = shell.loop.triggers.business, shell.loop.contract.value
     champion = LivePointer(shell.catalog, shell.loop.name).read().live.champion
     if policy is None or column is None:
         return _skipped("no business trigger", shell)
     if champion is None or accepted.last_event_at is None:
         return _skipped("no champion, so nothing is expected", shell)
-    reference = shell.lake.get_json(keys.reference_key(champion.model_version))
-    if accepted.last_event_at <= datetime.fromisoformat(reference["until"]):
+    reference = read_reference(shell.lake, champion.model_version)
+    if reference.covers(accepted.last_event_at):
         return _skipped("the batch is not newer than the champion's reference", shell)
-    window = _window(accepted, datetime.fromisoformat(reference["until"]), policy, shell)
+    window = _window(accepted, reference, policy, shell)
     found = _value(merge(Profile.from_bytes(shell.lake.get(batch.profile_key)) for batch in window), column)
-    expected = _value(Profile.from_bytes(base64.b64decode(reference["profile"])), column)
+    expected = _value(reference.profile, column)
     decision = decide_business(found, expected, policy)
     positive = Window(window_id=accepted.batch_id, as_of=accepted.last_event_at, positive=decision.fell)
     observe_window(shell.catalog, shell.loop.name, "business", positive)
@@ -66,26 +65,19 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     return {"outcome": decision.outcome, "reasons": list(decision.reasons)}
 
 
-def _parse(event: dict[str, Any], loop: str) -> BatchAccepted:
-    said = parse(event["detail-type"], event["detail"])
-    if not isinstance(said, BatchAccepted) or said.loop != loop:
-        raise EventInvalid(f"an event must be Batch Accepted of loop {loop}. Got {said.detail_type} instead.")
-    return said
-
-
 def _skipped(reason: str, shell: Shell[Settings]) -> dict[str, Any]:
     shell.logger.info({"event": "business not checked", "reason": reason})
     return {"outcome": "skipped", "reason": reason}
 
 
 def _window(
-    accepted: BatchAccepted, until: datetime, policy: BusinessPolicy, shell: Shell[Settings]
+    accepted: BatchAccepted, reference: Reference, policy: BusinessPolicy, shell: Shell[Settings]
 ) -> Sequence[PastBatch]:
     """The newest batch and those before it that the champion didn't learn from, as many as it takes."""
     assert accepted.last_event_at is not None
     past = window_ending_at(shell.catalog, shell.loop.name, accepted.last_event_at, accepted.batch_id, MOST_BATCHES)
     chosen: list[PastBatch] = []
-    for batch in reversed([one for one in past if one.entry.last_event_at > until]):
+    for batch in reversed([one for one in past if not reference.covers(one.entry.last_event_at)]):
         if sum(one.entry.rows for one in chosen) >= policy.min_rows:
             break
         chosen.append(batch)

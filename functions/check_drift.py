@@ -15,24 +15,23 @@ AWS actions
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from functions import _shell
 from functions._shell import Shell
 from perennial import keys
+from perennial.aws.bus import parse_delivered
 from perennial.aws.evidence import observe_window
 from perennial.aws.history import PastBatch, window_ending_at
 from perennial.aws.lake import ObjectGone
 from perennial.aws.live import LivePointer
-from perennial.drift import Calibration, DriftPolicy, DriftReport, check, look_jointly, policy_for, weights_of
+from perennial.aws.reference import Reference, read_reference
+from perennial.drift import DriftPolicy, DriftReport, check, look_jointly, policy_for, weights_of
 from perennial.drift.places import season_of
-from perennial.errors import EventInvalid
-from perennial.events import BatchAccepted, DriftDetected, parse
+from perennial.events import BatchAccepted, DriftDetected
 from perennial.profile import Profile, merge
 from perennial.report import drift_page, render_drift
 from perennial.trigger import Window
@@ -47,36 +46,14 @@ class Settings(_shell.Settings):
     """The environment of check_drift."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """What freeze_dataset wrote beside the champion's dataset version."""
-
-    model_version: str
-    until: datetime
-    profile: Profile
-    calibration: Calibration
-    seasons: Mapping[str, Profile]
-
-    @classmethod
-    def of(cls, stored: Mapping[str, Any]) -> Reference:
-        """From the stored JSON."""
-        return cls(
-            model_version=stored["model_version"],
-            until=datetime.fromisoformat(stored["until"]),
-            profile=_profile(stored["profile"]),
-            calibration=Calibration.from_json(json.dumps(stored["calibration"])),
-            seasons={label: _profile(held["profile"]) for label, held in stored["seasons"].items()},
-        )
-
-
 def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     """Window and reference from their profiles, one check, the report kept, drift announced."""
-    accepted = _parse(event, shell.settings.loop_name)
+    accepted = parse_delivered(event, BatchAccepted, loop=shell.settings.loop_name)
     policy, champion = shell.loop.triggers.drift, LivePointer(shell.catalog, shell.loop.name).read().live.champion
     if policy is None or champion is None or accepted.last_event_at is None:
         return _skipped("no drift trigger" if policy is None else "no champion, so nothing to compare with", shell)
-    reference = Reference.of(shell.lake.get_json(keys.reference_key(champion.model_version)))
-    if accepted.last_event_at <= reference.until:
+    reference = read_reference(shell.lake, champion.model_version)
+    if reference.covers(accepted.last_event_at):
         return _skipped("the batch is not newer than the champion's reference", shell)
     span = HISTORY_WINDOWS + policy.window_batches
     past = window_ending_at(shell.catalog, shell.loop.name, accepted.last_event_at, accepted.batch_id, span)
@@ -105,13 +82,6 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     shell.logger.info({"event": "drift checked", "batch_id": accepted.batch_id, "verdict": report.verdict})
     found = {"verdict": report.verdict, "columns": list(report.drifted_columns)}
     return {**found, "report_key": key, "page_key": kept["page_key"]}
-
-
-def _parse(event: dict[str, Any], loop: str) -> BatchAccepted:
-    said = parse(event["detail-type"], event["detail"])
-    if not isinstance(said, BatchAccepted) or said.loop != loop:
-        raise EventInvalid(f"an event must be Batch Accepted of loop {loop}. Got {said.detail_type} instead.")
-    return said
 
 
 def _skipped(reason: str, shell: Shell[Settings]) -> dict[str, Any]:
@@ -178,7 +148,7 @@ def _history(reference: Reference, past: Sequence[PastBatch], shell: Shell[Setti
     """Reports of the windows since this champion's reference, oldest first; a window without one is left out."""
     found = []
     for batch in past:
-        if batch.entry.last_event_at <= reference.until:
+        if reference.covers(batch.entry.last_event_at):
             continue
         try:
             kept = shell.lake.get_json(keys.drift_report_key(batch.entry.batch_id))
@@ -210,10 +180,6 @@ def _measure(report: DriftReport, shell: Shell[Settings]) -> None:
     effects = [column.effect * column.weight for column in report.columns]
     shell.metrics.add("DriftEffect", max(effects, default=0.0), "None")
     shell.metrics.add("DriftedColumns", len(report.drifted_columns))
-
-
-def _profile(text: str) -> Profile:
-    return Profile.from_bytes(base64.b64decode(text))
 
 
 handler = _shell.lambda_handler(Settings, run)

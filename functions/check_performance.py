@@ -29,14 +29,14 @@ import pyarrow.parquet as pq
 from functions import _shell
 from functions._shell import Shell
 from perennial import keys
+from perennial.aws.bus import parse_delivered
 from perennial.aws.catalog import Item
 from perennial.aws.evidence import observe_window
 from perennial.aws.history import labels_until
 from perennial.aws.live import LivePointer
 from perennial.dataset import LabelsEntry
-from perennial.errors import EventInvalid
 from perennial.evaluation import Evaluation
-from perennial.events import LabelsJoined, PerformanceFell, parse
+from perennial.events import LabelsJoined, PerformanceFell
 from perennial.labels import judge_maturity
 from perennial.performance import PerformanceDecision, PerformancePolicy, Score, decide
 from perennial.prequential import Joined, Known, Said, join, scorable_metric, score
@@ -58,7 +58,7 @@ class Settings(_shell.Settings):
 
 def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     """Join what was said with what is known, score every version that served, decide about the champion."""
-    joined, loop = _parse(event, shell.settings.loop_name), shell.loop
+    joined, loop = parse_delivered(event, LabelsJoined, loop=shell.settings.loop_name), shell.loop
     policy = loop.triggers.performance or PerformancePolicy.model_validate({})
     metric = scorable_metric(policy.metric or loop.gate.metric, loop.task)
     files = _window(joined, policy, shell)
@@ -83,13 +83,6 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     shell.metrics.add("LabelledPredictions", scores[version][0].rows)
     shell.logger.info({"event": "performance checked", "labels_id": joined.labels_id, "outcome": decision.outcome})
     return {"outcome": decision.outcome, "scored": sorted(scores), "reasons": list(decision.reasons)}
-
-
-def _parse(event: dict[str, Any], loop: str) -> LabelsJoined:
-    said = parse(event["detail-type"], event["detail"])
-    if not isinstance(said, LabelsJoined) or said.loop != loop:
-        raise EventInvalid(f"an event must be Labels Joined of loop {loop}. Got {said.detail_type} instead.")
-    return said
 
 
 def _window(joined: LabelsJoined, policy: PerformancePolicy, shell: Shell[Settings]) -> list[LabelsEntry]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from perennial.events import SOURCE, Event
+from perennial.errors import EventInvalid
+from perennial.events import SOURCE, Event, parse
 
-__all__ = ["Bus"]
+__all__ = ["Bus", "parse_delivered"]
 
 
 @dataclass(frozen=True)
@@ -37,3 +39,25 @@ class Bus:
         if answer.get("FailedEntryCount"):
             codes = ", ".join(sorted({str(entry.get("ErrorCode")) for entry in answer["Entries"]}))
             raise RuntimeError(f"{event.detail_type} must reach the bus. Got {codes} instead.")
+
+
+def parse_delivered[E: Event](delivered: Mapping[str, Any], kind: type[E], *, loop: str) -> E:
+    """
+    The event that a rule of the loop's bus delivered to its target.
+
+    Parameters
+    ----------
+    delivered
+        EventBridge's envelope.
+    kind, loop
+        The only kind of event, and the only loop, that the target listens for.
+
+    Raises
+    ------
+    EventInvalid
+        Another kind, another loop, or a detail that doesn't fit: somebody else calls the target.
+    """
+    said = parse(delivered["detail-type"], delivered["detail"])
+    if not isinstance(said, kind) or said.loop != loop:
+        raise EventInvalid(f"an event must be {kind.detail_type} of loop {loop}. Got {said.detail_type} instead.")
+    return said
