@@ -10,6 +10,7 @@ PLUGINS = (
     "localcloud.services",
     "localcloud.permissions",
     "localcloud.encryption",
+    "localcloud.objects",
     "localcloud.lambdas",
     "localcloud.states",
     "localcloud.events",
