@@ -1,7 +1,8 @@
 """
 The business value per record of the newest batches, against that of the batches the champion learnt from.
 
-Trigger: bus, Batch Accepted. Announces: Business Fell. Metrics: BusinessValue (mean per record).
+Trigger: bus, Batch Accepted; deployed for loops with `[triggers.business]` only. Announces: Business Fell. Metrics:
+BusinessValue (mean per record).
 
 AWS actions
 -----------

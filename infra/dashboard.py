@@ -48,7 +48,7 @@ class LoopDashboard(cloudwatch.Dashboard):
             ),
         )
         watched = {"Quality": ("Quality", "Average"), "Drift effect": ("DriftEffect", "Maximum")}
-        if data.foundation.loop.contract.value:
+        if data.foundation.loop.triggers.business is not None:
             watched["Business value per record"] = ("BusinessValue", "Average")
         self.add_widgets(
             *(self._graph(title, [self._ours(*of)], WHOLE // len(watched)) for title, of in watched.items())

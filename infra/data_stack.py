@@ -208,11 +208,6 @@ class DataStack(cdk.Stack):
         drift.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
         drift.may_announce()
 
-        business = self._function("CheckBusiness", check_business, dead=True, timeout=120)
-        business.may_read(base.lake, "profiles/*")
-        business.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
-        business.may_announce()
-
         performance = self._function("CheckPerformance", check_performance, dead=True, timeout=300)
         performance.may_read(base.lake, "curated/labels/*", "predictions/*", "reports/evaluations/*")
         performance.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
@@ -222,7 +217,10 @@ class DataStack(cdk.Stack):
         freshness.may_use_catalog("GetItem", "PutItem", "UpdateItem")
         freshness.may_announce()
 
-        self._on("BatchWasAccepted", {"CheckDrift": drift, "CheckBusiness": business}, said.BatchAccepted)
+        checks = {"CheckDrift": drift}
+        if base.loop.triggers.business is not None:
+            checks["CheckBusiness"] = self._check_business()
+        self._on("BatchWasAccepted", checks, said.BatchAccepted)
         self._on("LabelsWereJoined", {"CheckPerformance": performance}, said.LabelsJoined)
         Timetable(
             self,
@@ -233,6 +231,14 @@ class DataStack(cdk.Stack):
             dead_letters=self.undelivered,
             description="Whether data still comes",
         )
+
+    def _check_business(self) -> PythonFunction:
+        base = self.foundation
+        business = self._function("CheckBusiness", check_business, dead=True, timeout=120)
+        business.may_read(base.lake, "profiles/*")
+        business.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
+        business.may_announce()
+        return business
 
     def _record(self) -> None:
         """Every event becomes one entry of the ledger, in the bucket that nothing can be deleted from."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Sequence
 
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
@@ -36,13 +37,20 @@ class LoopStacks:
                 cdk.Tags.of(stack).add(key, value)
 
 
-def make_app(*, outdir: str | None = None, context: dict[str, str] | None = None) -> cdk.App:
+def make_app(
+    *, outdir: str | None = None, context: dict[str, str] | None = None, loops: Sequence[Loop] | None = None
+) -> cdk.App:
     """
     The app with the stacks of every loop in loops/, or of the one that `-c loop=NAME` names.
 
     Other context: environment, cost_centre, keep_data, log_retention_days, audit_retention_days, alarm_email,
     image_digest, max_object_bytes, max_job_bytes, job_instance_type (of files too large for a function), architecture
     (of the functions: arm64 or x86_64).
+
+    Parameters
+    ----------
+    loops
+        Instead of those; each has its model.py in loops/ under its name.
 
     Raises
     ------
@@ -52,7 +60,7 @@ def make_app(*, outdir: str | None = None, context: dict[str, str] | None = None
     app = cdk.App(outdir=outdir, context={**FEATURE_FLAGS, **(context or {})}, analytics_reporting=False)
     deployment = Deployment.from_context(app.node)
     architecture = _architecture(app.node)
-    for loop in _asked_for(app.node):
+    for loop in _asked_for(app.node) if loops is None else loops:
         LoopStacks(app, loop=loop, deployment=deployment, architecture=architecture)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks())
     return app

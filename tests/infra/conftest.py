@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from infra.cdk_cli import node_home
+from infra.packaging import ROOT
 
 # Before anything imports aws_cdk: jsii starts its Node at once.
 os.environ.setdefault("JSII_NODE", str(node_home() / "bin" / "node"))
@@ -50,10 +51,23 @@ class Assembly:
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     """Synthesis fails by itself where cdk-nag or CloudFormation's own rules find anything."""
+    return synthesized(tmp_path_factory.mktemp("cdk") / "out", context={"loop": LOOP})
+
+
+@pytest.fixture(scope="session")
+def earning_assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """The same loop with a business trigger, which makes it one that has every function."""
+    from perennial.project import parse_loop
+
+    toml = (ROOT / "loops" / LOOP / "loop.toml").read_text()
+    earning = toml.replace('\nlabel = "y"', '\nvalue = "temp"\nlabel = "y"') + "\n[triggers.business]\n"
+    return synthesized(tmp_path_factory.mktemp("cdk") / "out", loops=[parse_loop(earning, folder_name=LOOP)])
+
+
+def synthesized(folder: Path, **app: Any) -> Assembly:
     from infra.stacks import make_app
 
-    folder = tmp_path_factory.mktemp("cdk") / "out"
-    make_app(outdir=str(folder), context={"loop": LOOP}).synth()
+    make_app(outdir=str(folder), **app).synth()
     return Assembly(
         folder=folder,
         templates={part: json.loads((folder / f"Perennial-{LOOP}-{part}.template.json").read_text()) for part in PARTS},

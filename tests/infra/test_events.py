@@ -28,17 +28,17 @@ def test_p15_every_schedule_has_a_dead_letter_queue_and_a_retry_policy(assembly:
         assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0, name
 
 
-def test_functions_that_are_called_asynchronously_have_a_dead_letter_queue(assembly: Assembly):
+def test_functions_that_are_called_asynchronously_have_a_dead_letter_queue(earning_assembly: Assembly):
     called = {
         target["Arn"]["Fn::GetAtt"][0]
-        for _, _, rule in assembly.resources("AWS::Events::Rule")
+        for _, _, rule in earning_assembly.resources("AWS::Events::Rule")
         for target in rule["Properties"]["Targets"]
         if "Fn::GetAtt" in target["Arn"]
     } | {
         schedule["Properties"]["Target"]["Arn"]["Fn::GetAtt"][0]
-        for _, _, schedule in assembly.resources("AWS::Scheduler::Schedule")
+        for _, _, schedule in earning_assembly.resources("AWS::Scheduler::Schedule")
     }
-    functions = {name: resource for _, name, resource in assembly.resources("AWS::Lambda::Function")}
+    functions = {name: resource for _, name, resource in earning_assembly.resources("AWS::Lambda::Function")}
     asynchronous = [name for name in functions if name in called or name.startswith("RollBack")]
     assert len(asynchronous) == 8
     for name in asynchronous:

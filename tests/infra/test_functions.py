@@ -33,22 +33,58 @@ def function_of(assembly: Assembly, module: str) -> list[tuple[str, dict[str, An
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_the_environment_of_a_function_is_its_settings(assembly: Assembly, module: str):
+def test_the_environment_of_a_function_is_its_settings(earning_assembly: Assembly, module: str):
     settings = importlib.import_module(f"functions.{module}").Settings
-    for part, function in function_of(assembly, module):
-        template = assembly.templates[part]
-        environment = resolved(function["Environment"]["Variables"], template, assembly.templates)
+    deployed = function_of(earning_assembly, module)
+    assert deployed
+    for part, function in deployed:
+        template = earning_assembly.templates[part]
+        environment = resolved(function["Environment"]["Variables"], template, earning_assembly.templates)
         ours = {name: value for name, value in environment.items() if not name.startswith("POWERTOOLS_")}
         assert {name.upper() for name in settings.model_fields} == ours.keys()
         assert settings.from_environment(ours).to_environment() == ours
 
 
-def test_every_function_module_is_deployed_and_nothing_else(assembly: Assembly):
-    handlers = [function["Properties"]["Handler"] for _, _, function in assembly.resources("AWS::Lambda::Function")]
+def test_every_function_module_is_deployed_and_nothing_else(earning_assembly: Assembly):
+    functions = earning_assembly.resources("AWS::Lambda::Function")
+    handlers = [function["Properties"]["Handler"] for _, _, function in functions]
     assert {f"functions.{module}.handler" for module in MODULES} == set(handlers)
     # The teardown works for three stacks: what they hold goes at different times.
     assert handlers.count("functions.tear_down.handler") == 3
     assert len(MODULES) + 2 == len(handlers)
+
+
+def test_a_loop_without_a_business_trigger_lacks_check_business_with_all_that_is_its_own_and_nothing_else(
+    assembly: Assembly, earning_assembly: Assembly
+):
+    without = {(part, name): resource["Type"] for part, name, resource in assembly.resources()}
+    having = {(part, name): resource["Type"] for part, name, resource in earning_assembly.resources()}
+    own = {
+        *("AWS::Lambda::Function", "AWS::IAM::Role", "AWS::IAM::Policy", "AWS::Logs::LogGroup"),
+        "AWS::Lambda::Permission",
+    }
+
+    lacking = {(part, name): kind for (part, name), kind in having.items() if (part, name) not in without}
+
+    assert without.keys() < having.keys()
+    assert {("Data", kind) for kind in own} == {(part, kind) for (part, _), kind in lacking.items()}
+    assert len(own) == len(lacking)
+    assert all("CheckBusiness" in name for _, name in lacking)
+    assert "business" not in json.dumps(assembly.templates["Data"]).lower()
+    assert "business" not in json.dumps(assembly.templates["Observability"]).lower()
+
+
+def test_an_accepted_batch_goes_to_the_checks_that_the_loop_has(assembly: Assembly, earning_assembly: Assembly):
+    def told(of: Assembly) -> list[str]:
+        _, rule = of.one("Data", "AWS::Events::Rule", "BatchWasAccepted")
+        return [target["Id"] for target in rule["Properties"]["Targets"]]
+
+    assert told(assembly) == ["CheckDrift"]
+    assert told(earning_assembly) == ["CheckDrift", "CheckBusiness"]
+
+
+def test_the_dashboard_shows_the_value_per_record_where_it_is_checked(earning_assembly: Assembly):
+    assert "BusinessValue" in json.dumps(earning_assembly.templates["Observability"])
 
 
 def test_functions_run_python_3_12_on_arm_traced_with_a_log_of_their_own(assembly: Assembly):

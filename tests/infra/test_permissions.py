@@ -136,11 +136,11 @@ def test_production_keeps_its_data_and_lets_nobody_bypass_the_retention(tmp_path
             assert resource["DeletionPolicy"] == "Retain", name
 
 
-def test_p58_a_function_may_do_what_its_docstring_says_and_nothing_else(assembly: Assembly):
+def test_p58_a_function_may_do_what_its_docstring_says_and_nothing_else(earning_assembly: Assembly):
     differing = {}
     for module in sorted(name for names in shipped.FUNCTIONS.values() for name in names):
         said = said_actions((ROOT / "functions" / f"{module}.py").read_text()) - UNSAID
-        allowed = allowed_actions(assembly, module) - UNSAID
+        allowed = allowed_actions(earning_assembly, module) - UNSAID
         if said != allowed:
             differing[module] = {"role lacks": sorted(said - allowed), "docstring lacks": sorted(allowed - said)}
     assert differing == {}
@@ -177,8 +177,8 @@ def said_actions(source: str) -> set[str]:
     }
 
 
-def test_every_acknowledged_finding_has_a_reason_that_docs_security_gives_too(assembly: Assembly):
-    (report,) = [one for one in assembly.report["pluginReports"] if one["pluginName"] == "AwsSolutions"]
+def test_every_acknowledged_finding_has_a_reason_that_docs_security_gives_too(earning_assembly: Assembly):
+    (report,) = [one for one in earning_assembly.report["pluginReports"] if one["pluginName"] == "AwsSolutions"]
     assert report["violations"] == []
     reasons = {finding["reason"] for finding in report["suppressedViolations"]}
     text = " ".join((ROOT / "docs" / "security.md").read_text().split())
