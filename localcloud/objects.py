@@ -10,10 +10,10 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html (read 2026-11
 from __future__ import annotations
 
 import mmap
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from localcloud.context import Context
@@ -29,7 +29,9 @@ def install(context: Context) -> None:
     require(s3, "_object_disk_path", "_parse_range", "_range_error_xml", "_xml_body")
     require(s3, "_version_disk_path", "_version_file_exists")
     read_version = replace(s3, "_version_body", lambda *given: _mapped(_version_path(*given)) or read_version(*given))
-    read = replace(s3, "_read_body", lambda bucket, key, obj: _mapped(_path(bucket, key, obj)) or read(bucket, key, obj))
+    read = replace(
+        s3, "_read_body", lambda bucket, key, obj: _mapped(_path(bucket, key, obj)) or read(bucket, key, obj)
+    )
     get = replace(s3, "_get_object", lambda *given: _get(get, *given))
     context.log.getChild("objects").debug("parts of objects are read alone")
 
@@ -64,23 +66,24 @@ def _reading_a_part() -> Iterator[None]:
         _is_part.reset(token)
 
 
-def _path(bucket: str, key: str, obj: dict[str, Any]) -> str | None:
+def _path(bucket: str, key: str, obj: dict[str, Any]) -> Path | None:
     from ministack.services import s3
 
-    return s3._object_disk_path(bucket, key) if obj.get("body") is None else None
+    found = s3._object_disk_path(bucket, key) if obj.get("body") is None else None
+    return Path(found) if found else None
 
 
-def _version_path(bucket: dict[str, Any], name: str, key: str, version: dict[str, Any]) -> str | None:
+def _version_path(bucket: dict[str, Any], name: str, key: str, version: dict[str, Any]) -> Path | None:
     from ministack.services import s3
 
     if version.get("data") is not None or not s3._version_file_exists(name, key, version["version_id"]):
         return None
-    return str(s3._version_disk_path(name, key, version["version_id"]))
+    return Path(s3._version_disk_path(name, key, version["version_id"]))
 
 
-def _mapped(path: str | None) -> mmap.mmap | None:
+def _mapped(path: Path | None) -> mmap.mmap | None:
     """A file as bytes that are read where they are looked at; None without one, or outside of a read of a part."""
-    if not _is_part.get() or path is None or not os.path.isfile(path) or not os.path.getsize(path):
+    if not _is_part.get() or path is None or not path.is_file() or not path.stat().st_size:
         return None
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

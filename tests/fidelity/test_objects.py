@@ -1,4 +1,4 @@
-"""Reads of parts of objects (GetObject in the S3 API reference, read 2026-11): `Range` holds whatever version is named."""
+"""Reads of parts of objects (GetObject in the S3 API reference, read 2026-11): `Range` holds for any version."""
 
 from __future__ import annotations
 
