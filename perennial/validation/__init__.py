@@ -5,7 +5,7 @@ Validation: a landed file is held against the contract, row by row, in one pass 
 number or a time.
 """
 
-from perennial.validation.columns import curated_schema
+from perennial.validation.curated import curated_schema
 from perennial.validation.outcome import Limits, Outcome, SchemaChange, Violation
 from perennial.validation.recent_ids import RecentIds
 from perennial.validation.validate import label_contract, validate_file, validate_labels

@@ -13,7 +13,7 @@ from perennial.profile import arrow_type
 from perennial.validation.blocks import FileRejected
 from perennial.validation.outcome import Limits, SchemaChange
 
-__all__ = ["compare_columns", "completed", "curated_batch", "curated_schema", "infer_column", "normal_names"]
+__all__ = ["compare_columns", "completed", "infer_column", "normal_names"]
 
 
 def normal_names(names: Iterable[str], limits: Limits) -> list[str]:
@@ -92,18 +92,3 @@ def completed(columns: dict[str, Any], contract: Contract, rows: int) -> Any:
     for name, column in contract.columns.items():
         arrays.append(columns[name] if name in columns else pa.nulls(rows, arrow_type(column)))
     return pa.RecordBatch.from_arrays(arrays, names=list(contract.columns))
-
-
-def curated_schema(contract: Contract) -> Any:
-    """The Arrow schema of curated files: the contract's columns in its order, categories as plain text."""
-    fields = []
-    for name, column in contract.columns.items():
-        kind = pa.string() if column.type == "category" else arrow_type(column)
-        fields.append(pa.field(name, kind))
-    return pa.schema(fields)
-
-
-def curated_batch(batch: Any, contract: Contract) -> Any:
-    """A record batch as it is stored in curated files."""
-    schema = curated_schema(contract)
-    return pa.RecordBatch.from_arrays([batch.column(f.name).cast(f.type) for f in schema], schema=schema)

@@ -14,7 +14,6 @@ from perennial.contract import Contract
 from perennial.profile import Profile, ProfileBuilder, merge
 from perennial.profile.arrays import from_flags, present_numbers
 from perennial.validation.blocks import Block
-from perennial.validation.columns import curated_batch
 from perennial.validation.in_order import Turns
 from perennial.validation.outcome import Limits
 from perennial.validation.recent_ids import IdIndex, RecentIds
@@ -31,7 +30,7 @@ class Processed:
     """
     A block, how many of its rows are good, and why others aren't.
 
-    `curated` holds the good rows as they are stored, if they are wanted; `event_range` is their first and last event
+    `curated` holds the good rows, if they are wanted; `event_range` is their first and last event
     time in microseconds, if there is one.
     """
 
@@ -112,8 +111,7 @@ class BlockProcessor:
         name = self._contract.event_time
         at = seen[name].numbers if name in seen else present_numbers(good.column(name))
         times = (int(at.min()), int(at.max())) if len(at) else None
-        curated = curated_batch(good, self._contract) if self._keep else None
-        return Processed(block, good.num_rows, flagged, rows.null_counts, curated, times)
+        return Processed(block, good.num_rows, flagged, rows.null_counts, good if self._keep else None, times)
 
     def _new_station(self) -> _Station:
         return _Station(self._contract, self._limits, self._optional)

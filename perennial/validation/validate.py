@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from perennial.contract import Column, Contract
 from perennial.profile.columns import to_datetime
 from perennial.validation.blocks import Block, FileRejected, Reader
-from perennial.validation.columns import curated_schema
 from perennial.validation.csv_reader import CsvReader
+from perennial.validation.curated import curated_rows
 from perennial.validation.in_order import in_order
 from perennial.validation.jsonl_reader import JsonlReader
 from perennial.validation.outcome import Limits, Outcome, Violation
@@ -29,7 +27,6 @@ from perennial.validation.sources import ByteStream, digest_of, file_kind
 
 __all__ = ["label_contract", "validate_file", "validate_labels"]
 
-_GROUP_ROWS = 1 << 17
 _QUARANTINE_ROWS = 1 << 12
 
 
@@ -138,7 +135,7 @@ class _Run:
         violations: list[Violation] = []
         processor = BlockProcessor(self._contract, self._limits, self._recent, self._optional, keep=curated is not None)
         with ExitStack() as stack:
-            good = stack.enter_context(_rows_writer(curated, curated_schema(self._contract)))
+            good = stack.enter_context(curated_rows(curated, self._contract))
             bad = stack.enter_context(_lines_writer(quarantine))
             try:
                 self._reader = reader = self._open(source, key, size, digest=digest)
@@ -241,30 +238,6 @@ class _Run:
             content_digest=digest,
             ids=processor.record_ids if accepted else None,
         )
-
-
-@contextmanager
-def _rows_writer(target: Any, schema: Any) -> Iterator[Any]:
-    """A function that takes record batches of a schema; they are written in groups of about 128,000 rows."""
-    if target is None:
-        yield lambda batch: None
-        return
-    held: list[Any] = []
-    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
-
-        def flush() -> None:
-            if held:
-                writer.write_table(pa.Table.from_batches(held, schema))
-                held.clear()
-
-        def take(batch: Any) -> None:
-            if batch.num_rows:
-                held.append(batch)
-            if sum(b.num_rows for b in held) >= _GROUP_ROWS:
-                flush()
-
-        yield take
-        flush()
 
 
 @contextmanager
