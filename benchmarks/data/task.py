@@ -25,7 +25,10 @@ def read_parquet(folder: Path) -> Any:
 
     path = folder / "current.parquet"
     texts = [f.name for f in pq.read_schema(path) if pa.types.is_string(f.type)]
-    return sum(b.num_rows for b in pq.ParquetFile(path, read_dictionary=texts).iter_batches(1 << 17, use_threads=False))
+    return sum(
+        b.num_rows
+        for b in pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False).iter_batches(1 << 17, use_threads=False)
+    )
 
 
 def read_csv_arrow(folder: Path) -> Any:
@@ -63,7 +66,7 @@ def _read_and_profile(folder: Path) -> Any:
     path = folder / "current.parquet"
     texts = [f.name for f in pq.read_schema(path) if pa.types.is_string(f.type)]
     builder = ProfileBuilder(contract)
-    for batch in pq.ParquetFile(path, read_dictionary=texts).iter_batches(1 << 16, use_threads=False):
+    for batch in pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False).iter_batches(1 << 16, use_threads=False):
         builder.add(batch)
     return len(builder.build().to_bytes())
 

@@ -52,7 +52,7 @@ def _profiled(path, contract):
 
 def _batches(path):
     texts = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
-    return pq.ParquetFile(path, read_dictionary=texts).iter_batches(1 << 16, use_threads=False)
+    return pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False).iter_batches(1 << 16, use_threads=False)
 
 
 def _validated(path, contract):
