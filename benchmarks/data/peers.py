@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data.generate import DRIFTED
+from benchmarks.data.generate import DRIFTED, warm
 from benchmarks.peer_environments import OURS, PeerFailed, call, interpreter_of
 
 __all__ = ["JOBS", "Job", "measure_peers", "peers_table"]
@@ -73,6 +73,7 @@ def _take_turn(
     job: Job, folder: Path, turn: int, runs: dict[str, list[dict[str, Any]]], failed: dict[str, str]
 ) -> None:
     files = [str(folder / name) for name in ("reference.parquet", "current.parquet")]
+    warm(*files)
     try:
         found = call(job.peer, RUNNERS / f"run_{job.peer}.py", job.name, *files)
     except PeerFailed as error:
