@@ -31,11 +31,13 @@ from perennial.events import (
     RolloutHeld,
 )
 
-__all__ = ["Accident", "Demo", "DemoStalled"]
+__all__ = ["Accident", "Demo", "DemoStalled", "by_schedule"]
 
 LANDING_SECONDS = 60.0
 CYCLE_SECONDS = 150.0
+SCHEDULE_SECONDS = 30.0
 _FLIPPED_WEEKS = 12
+_WEEKS_MEANWHILE = 3
 _NEW_WEATHER = "5"
 _TRIES = 4
 
@@ -90,11 +92,7 @@ class Demo:
         """Land history at once; the loop notices that it has enough to learn from."""
         self.say(f"{weeks} weeks of history land at once, their labels with them")
         since = len(self.feed.events)
-        for week in self.stream.weeks(0, weeks):
-            self._land(keys.BATCHES_PREFIX, week.batch_name, week.batch_csv())
-        for week in self.stream.weeks(0, weeks):
-            self._land(keys.LABELS_PREFIX, week.labels_name, week.labels_csv())
-        self.next_week, self.landed = weeks, weeks
+        self._land_at_once(weeks)
         self._await("the first model", lambda e: isinstance(e, ModelPromoted), since=since, seconds=CYCLE_SECONDS)
         self._settle()
 
@@ -192,10 +190,36 @@ class Demo:
             f"rolled back by {cause}; {words}; the other slot answered every request",
         )  # fmt: skip
 
+    def scheduled_retraining(self) -> None:
+        """
+        Weeks land while a run is on, which lets no signal start another; then nothing lands until the schedule's turn.
+
+        Left to chance the schedule would wait long: it passes between one week and the next, and where weeks differ as
+        much as these, drift asks as soon as the cooldown lets it.
+        """
+        self.say(f"{_WEEKS_MEANWHILE} weeks land while a model is learnt by hand; then all is quiet, and it is time")
+        since = len(self.feed.events)
+        with self._traffic_goes_on():
+            run = self._retrain("an engineer retrains before the quarter ends", {})
+            self._land_at_once(_WEEKS_MEANWHILE)
+            self._ended(run, since)
+            self.feed.wait_for(by_schedule, seconds=SCHEDULE_SECONDS, since=since)
+        self._settle()
+
     # --- pieces ------------------------------------------------------------------------------------------------
 
     def _land(self, prefix: str, name: str, body: bytes) -> None:
         put_bytes(self.deployment, prefix, name, body)
+
+    def _land_at_once(self, weeks: int) -> None:
+        """The next weeks, their labels with them."""
+        coming = list(self.stream.weeks(self.next_week, self.next_week + weeks))
+        for week in coming:
+            self._land(keys.BATCHES_PREFIX, week.batch_name, week.batch_csv())
+        for week in coming:
+            self._land(keys.LABELS_PREFIX, week.labels_name, week.labels_csv())
+        self.next_week += weeks
+        self.landed += weeks
 
     def _labels(self, first: int, **changes: Any) -> None:
         """Label all of those weeks again, in one file."""
@@ -266,6 +290,11 @@ class _Going:
 
     def __exit__(self, *_: object) -> None:
         self.traffic.keep_going = False
+
+
+def by_schedule(event: Event) -> bool:
+    """Whether the schedule started a learning run."""
+    return isinstance(event, RetrainingRequested) and event.signal == "schedule"
 
 
 def _about(name: str) -> Callable[[Event], bool]:

@@ -14,7 +14,7 @@ from rich.table import Table
 from perennial.cli.console import err, out
 from perennial.cli.demo.feed import Feed
 from perennial.cli.demo.narrator import Narrator
-from perennial.cli.demo.script import Demo, DemoStalled
+from perennial.cli.demo.script import Demo, DemoStalled, by_schedule
 from perennial.cli.demo.stream import load_stream
 from perennial.cli.demo.traffic import Traffic
 from perennial.cli.local import DEMO_SCALES, LocalCloud, local_cloud
@@ -115,6 +115,8 @@ def _acts(demo: Demo) -> None:
         demo.live_week()
         if accidents and (demo.canary_promotions() > 3 - len(accidents) or demo.next_week % 6 == 0):
             accidents.pop(0)()
+        if not accidents and not demo.count(RetrainingRequested, by_schedule):
+            demo.scheduled_retraining()
 
 
 def _complete(demo: Demo) -> bool:
@@ -124,7 +126,7 @@ def _complete(demo: Demo) -> bool:
 def _promises(demo: Demo) -> list[tuple[str, bool, str]]:
     """What the demo promises to show: name, whether it happened, the figure."""
     drift = demo.count(RetrainingRequested, lambda event: event.signal == "drift")
-    scheduled = demo.count(RetrainingRequested, lambda event: event.signal == "schedule")
+    scheduled = demo.count(RetrainingRequested, by_schedule)
     promotions = demo.canary_promotions()
     return [
         (f"landed batches, at least {MINIMUM_BATCHES}", demo.landed >= MINIMUM_BATCHES, str(demo.landed)),
