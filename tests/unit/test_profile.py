@@ -165,6 +165,23 @@ def test_hours_of_the_week_begin_on_monday():
     assert (at.min().to_pydatetime(), at.max().to_pydatetime()) == (found.first_at, found.last_at)
 
 
+@settings(deadline=None)
+@given(
+    st.integers(-400, 400_000),
+    # On the hour, just before, just after, and anywhere; few hours for many rows, or many for few.
+    st.lists(st.tuples(st.integers(0, 400), st.sampled_from([0, 1, 1_800_000_000, 3_599_999_999])), min_size=1),
+    st.booleans(),
+    st.sampled_from([1, 40]),
+)
+def test_hours_of_the_week_are_those_of_the_calendar_in_any_order(first, hours, ascending, times):
+    at = [(first + hour) * 3_600_000_000 + within for hour, within in hours] * times
+    at = sorted(at) if ascending else at
+    found = profile_table(pa.table({"at": pa.array(at, pa.timestamp("us", tz="UTC"))}), CONTRACT).columns["at"]
+    days = pd.to_datetime(at, unit="us")
+    expected = np.bincount(days.dayofweek * 24 + days.hour, minlength=168)
+    assert found.hours_of_week.tolist() == expected.tolist()
+
+
 def test_text_is_known_by_length_and_vocabulary():
     then = profile_table(pa.table({"t": ["a b", "A  c ", ""]}), CONTRACT).columns["t"].text
     now = profile_table(pa.table({"t": ["a zebra"]}), CONTRACT).columns["t"].text
