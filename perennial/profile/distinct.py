@@ -46,23 +46,18 @@ class DistinctBuilder:
 
     def __init__(self) -> None:
         self._registers = np.zeros(_REGISTERS, np.uint8)
-        # The largest hash that can raise each register.
-        self._limits = np.full(_REGISTERS, _ALL, np.uint64)
-        # A hash can raise a register only if it is below 2**(64 - the lowest register).
-        self._loosest: np.uint64 | None = None
-        # Those that are below wait until they are many enough to be worth the calls.
+        # The largest hash that can raise each register, and the largest that can raise any.
+        self._limits, self._loosest = np.full(_REGISTERS, _ALL, np.uint64), _ALL
+        # Those that may raise one wait until they are many enough to be worth the calls.
         self._waiting: list[NDArray[np.uint64]] = []
         self._waiting_count = 0
 
     def add(self, hashes: NDArray[np.uint64], below: NDArray[np.bool_] | None = None) -> None:
         """Note the hashes of a block of values; `below`, if given, is scratch as long as they are."""
-        if self._loosest is not None:
-            self._waiting.append(hashes[np.less(hashes, self._loosest, out=below).nonzero()[0]])
-            self._waiting_count += len(self._waiting[-1])
-            if self._waiting_count < _MOST_WAITING:
-                return
-            hashes = self._taken()
-        self._note(hashes)
+        self._waiting.append(hashes[np.less_equal(hashes, self._loosest, out=below).nonzero()[0]])
+        self._waiting_count += len(self._waiting[-1])
+        if self._waiting_count >= _MOST_WAITING:
+            self._note(self._taken())
 
     def build(self) -> DistinctSketch:
         """The sketch of all that was added."""
@@ -87,5 +82,4 @@ class DistinctBuilder:
         place = ((hashes[higher] >> _HALF).astype(np.float64).view(np.int64) >> 52) - 1022
         np.maximum.at(self._registers, index, (33 - np.maximum(place, 0)).astype(np.uint8))
         self._limits[index] = _ALL >> self._registers[index].astype(np.uint64)
-        lowest = int(self._registers.min())
-        self._loosest = np.uint64(1 << (64 - lowest)) if lowest else None
+        self._loosest = self._limits.max()

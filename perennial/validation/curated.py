@@ -128,5 +128,4 @@ def _compact(column: Any) -> Any:
 
 def _recoded(indices: Any, place: np.ndarray[Any, Any], words: Any) -> Any:
     null = nulls_of(indices)
-    codes = place[np.where(null, 0, numbers_of(indices))] if len(place) else np.zeros(len(indices), np.int32)
-    return pa.DictionaryArray.from_arrays(from_numbers(codes, null), words)
+    return pa.DictionaryArray.from_arrays(from_numbers(place[np.where(null, 0, numbers_of(indices))], null), words)
