@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data.generate import warm
 from benchmarks.data.peers import measure_peers, peers_table
 
 __all__ = ["main"]
@@ -31,7 +30,6 @@ OURS = {
     "land_csv": ("read_csv", None),
     "validate_jsonl": ("read_jsonl_arrow", None),
 }
-FORMATS = ("parquet", "csv", "jsonl")
 READS = ("read_parquet", "read_csv_arrow", "read_csv_duckdb", "read_jsonl_arrow")
 
 
@@ -81,8 +79,6 @@ def measure(folder: Path, repeats: int) -> dict[str, Any]:
 
 
 def _run(task: str, folder: Path) -> dict[str, Any]:
-    kind = task.removesuffix("_all_cores").split("_")
-    warm(folder / f"{'dirty' if 'dirty' in kind else 'current'}.{next(k for k in FORMATS if k in kind)}")
     command = [sys.executable, "-m", "benchmarks.data.task", task, str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
