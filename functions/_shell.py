@@ -51,9 +51,8 @@ class Settings(BaseModel):
     """
     What every function gets as its environment; a function's own `Settings` adds to it.
 
-    >>> Settings(loop_uri="s3://a/b", loop_name="x", lake_bucket="l", catalog_table="t", bus_name="b").to_environment()[
-    ...     "LOOP_URI"
-    ... ]
+    >>> names = {"loop_uri": "s3://a/b", "loop_name": "x", "stage": "dev"}
+    >>> Settings(**names, lake_bucket="l", catalog_table="t", bus_name="b").to_environment()["LOOP_URI"]
     's3://a/b'
     """
 
@@ -61,9 +60,15 @@ class Settings(BaseModel):
 
     loop_uri: str
     loop_name: str
+    stage: str
     lake_bucket: str
     catalog_table: str
     bus_name: str
+
+    @property
+    def deployment_name(self) -> str:
+        """Loop and stage in one: what nothing of another deployment is called or tagged."""
+        return keys.deployment_name(self.loop_name, self.stage)
 
     def to_environment(self) -> dict[str, str]:
         """Environment variables: upper-case field names; what isn't text is JSON. Deployment tokens stay intact."""
@@ -122,7 +127,7 @@ class Shell[S: Settings]:
     @cached_property
     def metrics(self) -> Metrics:
         """Metrics of the loop, written to the log in CloudWatch's embedded format."""
-        return Metrics(namespace=NAMESPACE, loop=self.settings.loop_name)
+        return Metrics(namespace=NAMESPACE, loop=self.settings.loop_name, stage=self.settings.stage)
 
     @cached_property
     def lake(self) -> Lake:
@@ -263,7 +268,9 @@ def lambda_handler[S: Settings, R](
         shell, traced = opened()
         shell.invocation.context = context
         shell.logger.append_keys(
-            loop=shell.settings.loop_name, function_request_id=getattr(context, "aws_request_id", None)
+            loop=shell.settings.loop_name,
+            stage=shell.settings.stage,
+            function_request_id=getattr(context, "aws_request_id", None),
         )
         try:
             return traced(event, context)

@@ -201,9 +201,8 @@ def _answer(
     return {
         "dataset_id": version.dataset_id,
         "run_id": run_id,
-        # At most 63 characters, with room for a retry's suffix; a loop's name has at most 29.
-        "training_job_name": keys.resource_name(name, run_id[:24]),
-        "evaluation_job_name": keys.resource_name(name, f"{run_id[:24]}-e"),
+        "training_job_name": keys.resource_name(name, shell.settings.stage, run_id),
+        "evaluation_job_name": keys.resource_name(name, shell.settings.stage, run_id, "e"),
         "manifest_uri": lake.uri(_manifest_key(version)),
         "version_uri": lake.uri(_prefix(version)),
         "model_output_uri": lake.uri(f"models/{run_id}/"),

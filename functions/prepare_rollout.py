@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions import _shell
 from functions._shell import Shell
 from perennial import keys
-from perennial.aws.endpoint import LOOP_TAG, VERSION_TAG
+from perennial.aws.endpoint import DEPLOYMENT_TAG, VERSION_TAG
 from perennial.aws.live import LivePointer, LiveState
 from perennial.aws.locks import ROLLOUT_LOCK, Lock
 from perennial.errors import ApprovalRefused, ArtifactChanged, EndpointBusy
@@ -101,6 +101,7 @@ def _begin(request: Request, shell: Shell[Settings]) -> dict[str, Any]:
     live = LivePointer(shell.catalog, settings.loop_name).read().live
     planned = plan(
         loop=settings.loop_name,
+        stage=settings.stage,
         rollout_id=request.rollout_id,
         model_version=request.model_version,
         model_data_url=request.model_data_url,
@@ -111,7 +112,7 @@ def _begin(request: Request, shell: Shell[Settings]) -> dict[str, Any]:
         fencing_token=token,
         endpoint_name=settings.endpoint_name,
         capture_uri=shell.lake.uri(keys.CAPTURE_PREFIX.rstrip("/")),
-        tags={**settings.tags, LOOP_TAG: settings.loop_name, VERSION_TAG: request.model_version},
+        tags={**settings.tags, DEPLOYMENT_TAG: settings.deployment_name, VERSION_TAG: request.model_version},
     )
     return {
         "plan": planned.model_dump(mode="json"),

@@ -116,12 +116,14 @@ def _ask(request: ApprovalRequest, way: ApprovalRoute, shell: Shell[Settings]) -
             reasons=way.reasons,
         ),
     )
+    stage = shell.settings.stage
     lines = [
-        f"Model {request.model_version} of loop {name} waits for a person until {request.expires_at.isoformat()}.",
+        f"Model {request.model_version} of loop {name}, stage {stage}, waits for a person until "
+        f"{request.expires_at.isoformat()}.",
         *way.reasons,
         f"Artifact: {request.artifact_digest}",
         f"Evidence bundle: {request.bundle_digest}",
-        f"perennial approve {name} {request.model_version}, or perennial reject, or the model registry.",
+        f"perennial approve {name} {request.model_version} --stage {stage}, or perennial reject, or the registry.",
     ]
     shell.tell_people(
         shell.settings.topic_arn,
@@ -130,7 +132,7 @@ def _ask(request: ApprovalRequest, way: ApprovalRoute, shell: Shell[Settings]) -
             "model_version": request.model_version,
             "artifact_digest": request.artifact_digest,
         },
-        subject=f"Approve a model of {name}?",
+        subject=f"Approve a model of {shell.settings.deployment_name}?",
         message="\n".join(lines),
     )
     return {"asked": "person"}

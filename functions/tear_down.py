@@ -27,8 +27,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from functions import _shell
 from functions._shell import Shell
+from perennial import keys
 from perennial.aws import remains
-from perennial.aws.endpoint import LOOP_TAG
+from perennial.aws.endpoint import DEPLOYMENT_TAG
 from perennial.errors import EventInvalid
 
 __all__ = ["Settings", "handler", "run"]
@@ -56,7 +57,10 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, str]:
     try:
         if settings.endpoint_name:
             remains.delete_endpoint(
-                shell.clients.sagemaker, settings.endpoint_name, loop=settings.loop_name, loop_tag=LOOP_TAG
+                shell.clients.sagemaker,
+                settings.endpoint_name,
+                prefix=keys.resource_prefix(settings.loop_name, settings.stage),
+                tag=(DEPLOYMENT_TAG, settings.deployment_name),
             )
             remains.delete_endpoint_logs(shell.clients.logs, settings.endpoint_name)
         if settings.model_package_group:

@@ -60,7 +60,7 @@ def _reception(shell: Shell[Settings]) -> Reception:
     records = BatchRecords(shell.catalog, settings.loop_name, loop.digest, shell.metrics, shell.announce_once)
     id_log = IdLog(shell.catalog, shell.lake, settings.loop_name)
     landings = Landings(shell.bucket(settings.landing_bucket), shell.catalog, settings.loop_name, "batch")
-    large = LargeBatches(landings, shell.lake, shell.executions, settings.large_batch_machine_arn, loop)
+    large = LargeBatches(landings, shell.lake, shell.executions, settings.large_batch_machine_arn, loop, settings.stage)
     return Reception(
         landings=landings,
         kind=Batches(records, BatchMaker(shell.lake, loop.contract, id_log)),

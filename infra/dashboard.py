@@ -110,7 +110,7 @@ class LoopDashboard(cloudwatch.Dashboard):
         return cloudwatch.Metric(
             namespace="Perennial",
             metric_name=name,
-            dimensions_map={"loop": self._foundation.loop.name},
+            dimensions_map={"loop": self._foundation.loop.name, "stage": self._foundation.deployment.stage},
             statistic=statistic,
             period=HOUR,
             label=name,

@@ -56,8 +56,9 @@ class DataStack(cdk.Stack):
         architecture: Architecture,
         **stack: Any,
     ) -> None:
-        super().__init__(scope, construct_id, description=f"Perennial, {loop.name}: data", **stack)
-        key = LoopKey(self, "Key", loop=loop.name, deployment=deployment)
+        name = keys.deployment_name(loop.name, deployment.stage)
+        super().__init__(scope, construct_id, description=f"Perennial, {name}: data", **stack)
+        key = LoopKey(self, "Key", loop=loop, deployment=deployment)
         self.access_logs = AccessLogs(self, "AccessLogs", deployment=deployment)
         storage = {"key": key, "access_logs": self.access_logs, "deployment": deployment}
         self.foundation = Foundation(
@@ -69,7 +70,7 @@ class DataStack(cdk.Stack):
             lake=Storage(self, "Lake", announces=True, noncurrent_days=30, temporary_prefixes=("capture/",), **storage),
             audit=Storage(self, "Audit", locked_days=deployment.audit_retention_days, **storage),
             catalog=self._catalog(key, deployment),
-            bus=events.EventBus(self, "Bus", description=f"What happens to loop {loop.name}"),
+            bus=events.EventBus(self, "Bus", description=f"What happens to {name}"),
             topic=PeopleTopic(self, "Topic", key=key, email=deployment.alarm_email),
             loop_asset=assets.Asset(self, "LoopFile", path=str(loop_file(loop))),
         )
@@ -106,7 +107,7 @@ class DataStack(cdk.Stack):
             self,
             "Archive",
             source_arn=bus.event_bus_arn,
-            description=f"Events of loop {self.foundation.loop.name}, for replays",
+            description=f"Events of {self.foundation.name}, for replays",
             event_pattern={"source": [said.SOURCE]},
             retention_days=self.foundation.deployment.log_retention_days,
         )

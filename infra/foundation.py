@@ -53,6 +53,7 @@ class Foundation:
         return {
             "loop_uri": f"s3://{self.loop_asset.s3_bucket_name}/{self.loop_asset.s3_object_key}",
             "loop_name": self.loop.name,
+            "stage": self.deployment.stage,
             "lake_bucket": self.lake.bucket_name,
             "catalog_table": self.catalog.table_name,
             "bus_name": self.bus.event_bus_name,
@@ -60,8 +61,23 @@ class Foundation:
 
     @property
     def endpoint_name(self) -> str:
-        """The one physical name: alarms watch the endpoint's variants before a rollout has created it."""
-        return keys.endpoint_name(self.loop.name)
+        """A physical name: alarms watch the endpoint's variants before a rollout has created it."""
+        return keys.endpoint_name(self.loop.name, self.deployment.stage)
+
+    @property
+    def name(self) -> str:
+        """Loop and stage in one, for descriptions and tags."""
+        return keys.deployment_name(self.loop.name, self.deployment.stage)
+
+    @property
+    def resource_prefix(self) -> str:
+        """What the names of the deployment's jobs, models and endpoint configurations begin with."""
+        return keys.resource_prefix(self.loop.name, self.deployment.stage)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What everything of the deployment is tagged with."""
+        return self.deployment.tags(self.loop)
 
     @property
     def log_retention(self) -> logs.RetentionDays:

@@ -8,6 +8,8 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from infra.settings import Deployment
+from perennial import keys
+from perennial.project import Loop
 
 __all__ = ["LoopKey"]
 
@@ -18,11 +20,11 @@ PUBLISHERS = ("budgets.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazo
 class LoopKey(kms.Key):
     """Encrypts buckets, catalog, topic, logs, environment variables and SageMaker's volumes; rotates every year."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, loop: str, deployment: Deployment) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, loop: Loop, deployment: Deployment) -> None:
         super().__init__(
             scope,
             construct_id,
-            description=f"Data of Perennial's loop {loop}",
+            description=f"Data of Perennial's {keys.deployment_name(loop.name, deployment.stage)}",
             enable_key_rotation=True,
             removal_policy=deployment.removal_policy,
         )

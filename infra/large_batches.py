@@ -18,9 +18,7 @@ from perennial import keys
 
 __all__ = ["LargeBatches"]
 
-_FILES = (
-    "Jobs and executions are named from landed files; the names of the loop and of its machine are known beforehand."
-)
+_FILES = "Jobs and executions are named from landed files; the rest of their names is known at deployment."
 _OBJECTS = "Object names come from content and runs; the prefix is what this role alone needs of the bucket."
 _SOURCE = "The prefix is one deployment's source bundle: two files that this stack published itself."
 
@@ -55,7 +53,7 @@ class LargeBatches(Construct):
         self._foundation = foundation
         source = SourceBundle(self, "Source", loop=foundation.loop)
         self.job_role = self._job_role(source)
-        tags = foundation.deployment.tags(foundation.loop)
+        tags = foundation.tags
         parts = LargeBatchParts(
             record=record.arn,
             dead_letters_url=dead_letters.queue_url,
@@ -72,7 +70,7 @@ class LargeBatches(Construct):
         jobs = stack.format_arn(
             service="sagemaker",
             resource="processing-job",
-            resource_name=f"{keys.resource_prefix(foundation.loop.name)}*",
+            resource_name=f"{foundation.resource_prefix}*",
         )
         self.machine = StateMachine(
             self,
@@ -82,7 +80,7 @@ class LargeBatches(Construct):
             statements=[
                 iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[record.arn]),
                 iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[dead_letters.queue_arn]),
-                *sync_statements(stack, foundation.loop, self.job_role.role_arn, kinds=("Processing",)),
+                *sync_statements(stack, foundation.resource_prefix, self.job_role.role_arn, kinds=("Processing",)),
             ],
             because={jobs: _FILES},
         )

@@ -34,7 +34,9 @@ from perennial import keys
 
 __all__ = ["LearningStack"]
 
-_RUNS = "Jobs and executions are named from run ids; the names of the loop and of its machine are known beforehand."
+_RUNS = (
+    "Jobs and executions are named from run ids; the names of the deployment and of its machine are known beforehand."
+)
 _SIGNALS = (said.DriftDetected, said.PerformanceFell, said.BusinessFell, said.BatchAccepted, said.LabelsJoined)
 _PACKAGES = "Packages are numbered when models are registered; the group is the loop's own."
 
@@ -53,8 +55,8 @@ class LearningStack(LoopStack):
         self.group = sagemaker.CfnModelPackageGroup(
             self,
             "Models",
-            model_package_group_name=f"perennial-{base.loop.name}",
-            model_package_group_description=f"Model versions of loop {base.loop.name} that passed the gate",
+            model_package_group_name=keys.package_group_name(base.loop.name, base.deployment.stage),
+            model_package_group_description=f"Model versions of {base.name} that passed the gate",
         )
         self.job_role = self._job_role()
         self._make_run_functions()
@@ -144,8 +146,7 @@ class LearningStack(LoopStack):
             jobs_seconds=3 * base.loop.training.max_runtime_seconds,
         )
         called = ("FreezeDataset", "JudgeCandidate", "RegisterModel", "RequestApproval", "ConcludeRun")
-        beginning = keys.resource_prefix(base.loop.name)
-        jobs = [self._arn(kind, f"{beginning}*") for kind in ("training-job", "processing-job")]
+        jobs = [self._arn(kind, f"{base.resource_prefix}*") for kind in ("training-job", "processing-job")]
         rollouts = self._executions(self.serving.machine)
         machine = StateMachine(
             self,
@@ -156,7 +157,7 @@ class LearningStack(LoopStack):
                 iam.PolicyStatement(
                     actions=["lambda:InvokeFunction"], resources=[*(made[name].arn for name in called), back]
                 ),
-                *sync_statements(self, base.loop, self.job_role.role_arn),
+                *sync_statements(self, base.resource_prefix, self.job_role.role_arn),
                 iam.PolicyStatement(actions=["states:StartExecution"], resources=[rollout]),
                 iam.PolicyStatement(actions=["states:DescribeExecution", "states:StopExecution"], resources=[rollouts]),
                 iam.PolicyStatement(
@@ -267,8 +268,7 @@ class LearningStack(LoopStack):
         )
 
     def _job_tags(self) -> list[dict[str, str]]:
-        tags = self.foundation.deployment.tags(self.foundation.loop)
-        return [{"Key": key, "Value": value} for key, value in tags.items()]
+        return [{"Key": key, "Value": value} for key, value in self.foundation.tags.items()]
 
     def _executions(self, machine: StateMachine) -> str:
         return self.format_arn(

@@ -44,7 +44,7 @@ class LoopStack(cdk.Stack):
         common_settings: dict[str, Any] | None = None,
         **stack: Any,
     ) -> None:
-        super().__init__(scope, construct_id, description=f"Perennial, {foundation.loop.name}: {about}", **stack)
+        super().__init__(scope, construct_id, description=f"Perennial, {foundation.name}: {about}", **stack)
         self.foundation = foundation
         self.functions: dict[str, PythonFunction] = {}
         self.undelivered = DeadLetters(self, "Undelivered")

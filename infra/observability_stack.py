@@ -15,6 +15,7 @@ from infra.dashboard import LoopDashboard
 from infra.data_stack import DataStack
 from infra.learning_stack import LearningStack
 from infra.serving_stack import ServingStack
+from infra.settings import DEPLOYMENT_TAG
 from infra.state_machine import StateMachine
 
 __all__ = ["ObservabilityStack"]
@@ -36,7 +37,7 @@ class ObservabilityStack(cdk.Stack):
         **stack: Any,
     ) -> None:
         self.foundation = data.foundation
-        name = self.foundation.loop.name
+        name = self.foundation.name
         super().__init__(scope, construct_id, description=f"Perennial, {name}: observability", **stack)
         queues = {
             **{f"{key}DeadLetters": inbox.dead_letters for key, inbox in data.inboxes.items()},
@@ -65,7 +66,7 @@ class ObservabilityStack(cdk.Stack):
     def _dead_letters(self, name: str, queue: sqs.IQueue) -> cloudwatch.Alarm:
         """A message that nobody could process is one too many."""
         metric = queue.metric_approximate_number_of_messages_visible(period=FIVE_MINUTES, statistic="Maximum")
-        return self._alarm(name, metric, f"Messages of loop {self.foundation.loop.name} wait for a person in {name}")
+        return self._alarm(name, metric, f"Messages of {self.foundation.name} wait for a person in {name}")
 
     def _failures(self, name: str, machine: StateMachine) -> cloudwatch.Alarm:
         """
@@ -83,7 +84,7 @@ class ObservabilityStack(cdk.Stack):
             period=FIVE_MINUTES,
             label=f"{name} executions that ended badly",
         )
-        return self._alarm(f"{name}Failed", failed, f"An execution of {name} of {self.foundation.loop.name} failed")
+        return self._alarm(f"{name}Failed", failed, f"An execution of {name} of {self.foundation.name} failed")
 
     def _alarm(self, name: str, metric: cloudwatch.IMetric, description: str) -> cloudwatch.Alarm:
         alarm = cloudwatch.Alarm(
@@ -100,8 +101,8 @@ class ObservabilityStack(cdk.Stack):
         return alarm
 
     def _budget(self) -> None:
-        """What the loop costs by its tag, which must be activated once as a cost allocation tag of the account."""
-        policy, loop = self.foundation.loop.cost, self.foundation.loop.name
+        """What the deployment costs by its tag, which an account must activate once as a cost allocation tag."""
+        policy = self.foundation.loop.cost
         budgets.CfnBudget(
             self,
             "Budget",
@@ -109,7 +110,12 @@ class ObservabilityStack(cdk.Stack):
                 budget_type="COST",
                 time_unit="MONTHLY",
                 budget_limit=budgets.CfnBudget.SpendProperty(amount=policy.monthly_budget_usd, unit="USD"),
-                cost_filters={"TagKeyValue": [f"user:loop${loop}"]},
+                # A deployment of the same name may be in another region, or in another account of the organization.
+                cost_filters={
+                    "TagKeyValue": [f"user:{DEPLOYMENT_TAG}${self.foundation.name}"],
+                    "LinkedAccount": [cdk.Aws.ACCOUNT_ID],
+                    "Region": [cdk.Aws.REGION],
+                },
             ),
             notifications_with_subscribers=[
                 budgets.CfnBudget.NotificationWithSubscribersProperty(

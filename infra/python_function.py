@@ -66,12 +66,12 @@ class PythonFunction(Construct):
             self,
             "Role",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-            description=f"What {name} of loop {foundation.loop.name} may do",
+            description=f"What {name} of {foundation.name} may do",
         )
         self.function = lambda_.Function(
             self,
             "Function",
-            description=f"{foundation.loop.name}: {_first_line(module)}"[:256],
+            description=f"{foundation.name}: {_first_line(module)}"[:256],
             runtime=lambda_.Runtime.PYTHON_3_12,
             architecture=_architecture(foundation.architecture),
             code=lambda_.Code.from_asset(str(_bundle(group, foundation.architecture))),

@@ -39,7 +39,7 @@ class SageMakerRole(iam.Role):
             assumed_by=iam.ServicePrincipal(
                 "sagemaker.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}}
             ),
-            description=f"SageMaker's containers of loop {foundation.loop.name}: {construct_id}",
+            description=f"SageMaker's containers of {foundation.name}: {construct_id}",
         )
         self._foundation = foundation
         self._run(log_groups)

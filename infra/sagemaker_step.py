@@ -16,7 +16,6 @@ from constructs import Construct
 
 from infra.packaging import build_source_bundle
 from infra.states import State, retry, task
-from perennial import keys
 from perennial.project import Loop
 
 __all__ = ["SourceBundle", "manifest", "prefix", "processing_step", "sync_statements", "training_step"]
@@ -221,14 +220,14 @@ def processing_step(
 
 
 def sync_statements(
-    stack: cdk.Stack, loop: Loop, role_arn: str, kinds: Sequence[str] = ("Training", "Processing")
+    stack: cdk.Stack, named: str, role_arn: str, kinds: Sequence[str] = ("Training", "Processing")
 ) -> list[iam.PolicyStatement]:
-    """What a state machine needs to run these kinds of job and to be told when they end."""
+    """What a state machine needs to run these kinds of job, whose names begin so, and to be told of their end."""
 
     def arn(service: str, resource: str, name: str) -> str:
         return stack.format_arn(service=service, resource=resource, resource_name=name)
 
-    jobs = [arn("sagemaker", f"{kind.lower()}-job", f"{keys.resource_prefix(loop.name)}*") for kind in kinds]
+    jobs = [arn("sagemaker", f"{kind.lower()}-job", f"{named}*") for kind in kinds]
     actions = [f"sagemaker:{verb}{kind}Job" for kind in kinds for verb in ("Create", "Describe", "Stop")]
     return [
         iam.PolicyStatement(actions=[*actions, "sagemaker:AddTags", "sagemaker:ListTags"], resources=jobs),

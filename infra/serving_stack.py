@@ -24,7 +24,7 @@ from perennial.rollout import RolloutPolicy
 
 __all__ = ["ServingStack", "rollout_seconds"]
 
-_NAMES = "Rollouts name models and configurations from model versions; the loop's name is known beforehand."
+_NAMES = "Rollouts name models and configurations from model versions; the deployment's name is known beforehand."
 # For creating, updating and retiring instances, beyond all bakes.
 DEPLOYING_SECONDS = 4 * 3600
 
@@ -68,7 +68,7 @@ class ServingStack(LoopStack):
             "PrepareRollout",
             prepare_rollout,
             image_uri=training_image_uri(self, base.deployment.image_digest),
-            tags=base.deployment.tags(base.loop),
+            tags=base.tags,
         )
         prepare.may(["sagemaker:DescribeEndpoint"], [endpoint])
         prepare.may_read(base.lake, "models/*")
@@ -117,7 +117,7 @@ class ServingStack(LoopStack):
             partition=cdk.Aws.PARTITION,
             timeout_seconds=rollout_seconds(self.foundation.loop.rollout),
         )
-        named = f"{keys.resource_prefix(self.foundation.loop.name)}*"
+        named = f"{self.foundation.resource_prefix}*"
         models, configs = self._arn("model", named), self._arn("endpoint-config", named)
         endpoint = self._arn("endpoint", self.foundation.endpoint_name)
         called = [
@@ -168,8 +168,10 @@ class ServingStack(LoopStack):
         alarm = cloudwatch.CompositeAlarm(
             self,
             f"RollBack{slot.title()}",
+            # CDK would name it, unlike other alarms, without the hyphens that tell deployments apart.
+            composite_alarm_name=f"{self.stack_name}-RollBack{slot.title()}",
             alarm_rule=self.guardrails.any_alarm(slot),
-            alarm_description=f"Variant {slot} of loop {self.foundation.loop.name} fails or is too slow: a challenger "
+            alarm_description=f"Variant {slot} of {self.foundation.name} fails or is too slow: a challenger "
             "in it is rolled back now",
         )
         # The permission names this alarm as its source; LambdaAction sees to that.

@@ -10,10 +10,20 @@ from types import MappingProxyType
 import aws_cdk as cdk
 from constructs import Construct, Node
 
+from perennial import keys
 from perennial.cost import LARGE_BATCH_INSTANCE
 from perennial.project import Loop
+from perennial.stage import DEFAULT_STAGE, environment_of, parse_stage
 
-__all__ = ["FEATURE_FLAGS", "IMAGE_ACCOUNTS", "IMAGE_REPOSITORY", "IMAGE_TAG", "Deployment", "training_image_uri"]
+__all__ = [
+    "DEPLOYMENT_TAG",
+    "FEATURE_FLAGS",
+    "IMAGE_ACCOUNTS",
+    "IMAGE_REPOSITORY",
+    "IMAGE_TAG",
+    "Deployment",
+    "training_image_uri",
+]
 
 # Behaviour that aws-cdk-lib offers to new apps; here and not in cdk.json, so that tests synthesize the same.
 FEATURE_FLAGS: Mapping[str, bool | str] = MappingProxyType(
@@ -30,6 +40,8 @@ FEATURE_FLAGS: Mapping[str, bool | str] = MappingProxyType(
     }
 )
 
+# Budgets filter by it: by one tag, loop and stage together.
+DEPLOYMENT_TAG = "deployment"
 _NOT_IN_TAGS = re.compile(r"[^\w\s+\-=.:/@]")
 _LONGEST_TAG = 256
 
@@ -92,8 +104,10 @@ class Deployment:
 
     Attributes
     ----------
+    stage
+        Part of every name, so that several deployments of a loop share an account and a region.
     environment
-        A word for tags: development, staging, production.
+        A word for tags: development, staging, production; without one the stage's.
     cost_centre
         Who pays, for tags.
     keep_data
@@ -115,6 +129,7 @@ class Deployment:
         What such a job runs on; all of its cores are used.
     """
 
+    stage: str = DEFAULT_STAGE
     environment: str = "development"
     cost_centre: str = "unassigned"
     keep_data: bool = False
@@ -134,17 +149,19 @@ class Deployment:
 
     @classmethod
     def from_context(cls, node: Node) -> Deployment:
-        """Read `-c environment=...` and so on; `production` keeps its data unless told otherwise."""
+        """Read `-c stage=...` and so on; `production` keeps its data unless told otherwise."""
 
         def said(key: str) -> str | None:
             value = node.try_get_context(key)
             return None if value is None else str(value)
 
-        environment = said("environment") or "development"
+        stage = parse_stage(said("stage") or DEFAULT_STAGE)
+        environment = said("environment") or environment_of(stage)
         keep = said("keep_data") or ("true" if environment == "production" else "false")
         if keep not in ("true", "false"):
             raise ValueError(f"context keep_data must be true or false. Got {keep!r} instead.")
         return cls(
+            stage=stage,
             environment=environment,
             cost_centre=said("cost_centre") or "unassigned",
             keep_data=keep == "true",
@@ -158,8 +175,14 @@ class Deployment:
         )
 
     def tags(self, loop: Loop) -> dict[str, str]:
-        """What everything of a loop is tagged with; AWS takes few signs in a tag's value."""
-        found = {"loop": loop.name, "environment": self.environment, "cost-centre": self.cost_centre}
+        """What everything of a deployed loop is tagged with; AWS takes few signs in a tag's value."""
+        found = {
+            "loop": loop.name,
+            "stage": self.stage,
+            DEPLOYMENT_TAG: keys.deployment_name(loop.name, self.stage),
+            "environment": self.environment,
+            "cost-centre": self.cost_centre,
+        }
         owner = _NOT_IN_TAGS.sub("-", loop.owner)[:_LONGEST_TAG]
         return {**found, "owner": owner} if owner else found
 

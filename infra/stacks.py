@@ -15,6 +15,7 @@ from infra.observability_stack import ObservabilityStack
 from infra.packaging import ROOT, Architecture
 from infra.serving_stack import ServingStack
 from infra.settings import FEATURE_FLAGS, Deployment
+from perennial import keys
 from perennial.errors import LoopUnknown
 from perennial.project import Loop, find_loops, load_loop
 
@@ -22,15 +23,17 @@ __all__ = ["LoopStacks", "make_app"]
 
 
 class LoopStacks:
-    """The four stacks of one loop; each gets the earlier ones as objects, so their order of deployment follows."""
+    """The four stacks of one loop in one stage; each gets the earlier ones as objects, hence their order."""
 
     def __init__(self, app: cdk.App, *, loop: Loop, deployment: Deployment, architecture: Architecture) -> None:
-        name = f"Perennial-{loop.name}"
-        self.data = DataStack(app, f"{name}-Data", loop=loop, deployment=deployment, architecture=architecture)
-        self.serving = ServingStack(app, f"{name}-Serving", data=self.data)
-        self.learning = LearningStack(app, f"{name}-Learning", data=self.data, serving=self.serving)
+        def name(part: str) -> str:
+            return keys.stack_name(loop.name, deployment.stage, part)
+
+        self.data = DataStack(app, name("Data"), loop=loop, deployment=deployment, architecture=architecture)
+        self.serving = ServingStack(app, name("Serving"), data=self.data)
+        self.learning = LearningStack(app, name("Learning"), data=self.data, serving=self.serving)
         self.observability = ObservabilityStack(
-            app, f"{name}-Observability", data=self.data, learning=self.learning, serving=self.serving
+            app, name("Observability"), data=self.data, learning=self.learning, serving=self.serving
         )
         for stack in (self.data, self.serving, self.learning, self.observability):
             for key, value in deployment.tags(loop).items():
@@ -43,9 +46,9 @@ def make_app(
     """
     The app with the stacks of every loop in loops/, or of the one that `-c loop=NAME` names.
 
-    Other context: environment, cost_centre, keep_data, log_retention_days, audit_retention_days, alarm_email,
-    image_digest, max_object_bytes, max_job_bytes, job_instance_type (of files too large for a function), architecture
-    (of the functions: arm64 or x86_64).
+    Other context: stage (part of every name, `dev` without one), environment, cost_centre, keep_data,
+    log_retention_days, audit_retention_days, alarm_email, image_digest, max_object_bytes, max_job_bytes,
+    job_instance_type (of files too large for a function), architecture (of the functions: arm64 or x86_64).
 
     Parameters
     ----------
@@ -56,6 +59,8 @@ def make_app(
     ------
     LoopUnknown, LoopInvalid
         There is no such loop, or its folder is wrong; every mistake is named.
+    StageInvalid
+        No resource can bear that stage's name.
     """
     app = cdk.App(outdir=outdir, context={**FEATURE_FLAGS, **(context or {})}, analytics_reporting=False)
     deployment = Deployment.from_context(app.node)

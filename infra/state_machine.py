@@ -50,7 +50,7 @@ class StateMachine(Construct):
             assumed_by=iam.ServicePrincipal(
                 "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}}
             ),
-            description=f"What the machine {construct_id} of loop {foundation.loop.name} may do",
+            description=f"What the machine {construct_id} of {foundation.name} may do",
         )
         for statement in statements:
             self.role.add_to_principal_policy(statement)

@@ -13,11 +13,10 @@ from constructs import Construct
 from functions import tear_down
 from infra.foundation import Foundation
 from infra.python_function import PythonFunction
-from perennial import keys
 
 __all__ = ["TearDown"]
 
-_NAMES = "Rollouts name these from model versions, so the loop's name is all that is known of them at deployment."
+_NAMES = "Rollouts name these from model versions, so the deployment's name is all that is known of them at deployment."
 
 
 class TearDown(Construct):
@@ -90,7 +89,7 @@ class TearDown(Construct):
         stack = cdk.Stack.of(self)
         name = foundation.endpoint_name
         endpoint = stack.format_arn(service="sagemaker", resource="endpoint", resource_name=name)
-        named = f"{keys.resource_prefix(foundation.loop.name)}*"
+        named = f"{foundation.resource_prefix}*"
         config = stack.format_arn(service="sagemaker", resource="endpoint-config", resource_name=named)
         model = stack.format_arn(service="sagemaker", resource="model", resource_name=named)
         self.function.may(["sagemaker:DeleteEndpoint", "sagemaker:ListTags"], [endpoint])

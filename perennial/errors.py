@@ -4,6 +4,7 @@ Every error that Perennial raises, in one tree.
     PerennialError
     ├── LoopInvalid            loop.toml or model.py of a loop is wrong (all mistakes at once)
     ├── LoopUnknown            no such loop; says which exist
+    ├── StageInvalid           a stage's name that no resource can bear; says what is possible
     ├── ModelUnknown           no such model version; says which exist
     ├── DataUnreadable         a file that can't be parsed at all
     ├── ProfileMismatch        profiles of different versions, grids or contracts can't be merged
@@ -44,6 +45,7 @@ __all__ = [
     "PerennialError",
     "ProfileMismatch",
     "SmokeTestFailed",
+    "StageInvalid",
 ]
 
 
@@ -61,6 +63,10 @@ class LoopInvalid(PerennialError):
 
 class LoopUnknown(PerennialError):
     """No loop of that name."""
+
+
+class StageInvalid(PerennialError):
+    """A stage's name that can't be part of a resource's name."""
 
 
 class ModelUnknown(PerennialError):

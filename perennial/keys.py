@@ -1,8 +1,10 @@
 """
-Where everything is kept: every S3 key and every key of the catalog table.
+Where everything is kept and what it is called: every S3 key, every key of the catalog table, every physical name.
 
 Identities come from content, so the same file always gets the same keys, in whatever order and however often it
 lands. Object keys given by producers are opaque text: they are hashed, never used as paths.
+
+Longer than 400 lines because a name that is made in two places is two names sooner or later.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ __all__ = [
     "BATCHES_PREFIX",
     "CAPTURE_PREFIX",
     "LABELS_PREFIX",
+    "STACKS_PREFIX",
     "TableKey",
     "approval_item",
     "batch_item",
@@ -24,6 +27,8 @@ __all__ = [
     "curated_labels_key",
     "dataset_item",
     "dataset_prefix",
+    "deployment_name",
+    "deployment_of_stack",
     "drift_page_key",
     "drift_report_key",
     "endpoint_name",
@@ -52,6 +57,7 @@ __all__ = [
     "messages_partition",
     "model_item",
     "models_partition",
+    "package_group_name",
     "predictions_item",
     "predictions_key",
     "predictions_partition",
@@ -69,6 +75,7 @@ __all__ = [
     "scores_partition",
     "short_id",
     "sortable",
+    "stack_name",
     "timeline_item",
     "timeline_partition",
     "trigger_item",
@@ -197,23 +204,79 @@ def ledger_key(sequence: int) -> str:
 # --- SageMaker names -------------------------------------------------------------------------------------------
 
 
-# No loop's name contains it, so that no loop's resources are named like another's: fraud--1 isn't of fraud-x.
-_OF = "--"
+# No loop's and no stage's name contains it, so that no deployment's resources are named like another's: fraud--dev--1
+# is neither of loop fraud-x nor of stage dev-2.
+_OF: Final = "--"
+# 72 bits of a run's id. The longest prefix has 43 characters (loop 29, stage 10), a kind needs two, SageMaker takes 63.
+_RUN_DIGITS: Final = 18
 
 
-def resource_name(loop: str, name: str) -> str:
-    """A job, model or endpoint configuration of the loop's, as SageMaker takes names: 63 characters at most."""
-    return f"{resource_prefix(loop)}{name}"[:63].rstrip("-")
+def deployment_name(loop: str, stage: str) -> str:
+    """
+    What one deployment of a loop is called, as the tag `deployment` of everything it has.
+
+    >>> deployment_name("bikeshare", "dev")
+    'bikeshare--dev'
+    """
+    return f"{loop}{_OF}{stage}"
 
 
-def resource_prefix(loop: str) -> str:
-    """What the names of all of the loop's resources begin with, and of no other loop's: permissions end with it."""
-    return f"{loop}{_OF}"
+def resource_prefix(loop: str, stage: str) -> str:
+    """What the names of all jobs and models of a deployment begin with, and no other's: permissions end with it."""
+    return f"{deployment_name(loop, stage)}{_OF}"
 
 
-def endpoint_name(loop: str) -> str:
-    """The loop's endpoint: known at synthesis, so that alarms can watch its variants before it exists."""
-    return f"perennial-{loop}"
+def resource_name(loop: str, stage: str, run_id: str, kind: str = "") -> str:
+    """
+    A job, model or endpoint configuration of a run, as SageMaker takes names: 63 characters at most.
+
+    Parameters
+    ----------
+    kind
+        One letter that tells apart what a run makes of the same sort: an evaluation, a large batch, a retirement.
+
+    >>> resource_name("bikeshare", "dev", "0123456789abcdef0123456789abcdef01234567", "e")
+    'bikeshare--dev--0123456789abcdef01-e'
+    """
+    run = run_id[:_RUN_DIGITS].rstrip("-")
+    return f"{resource_prefix(loop, stage)}{run}{'-' if kind else ''}{kind}"
+
+
+def endpoint_name(loop: str, stage: str) -> str:
+    """A deployment's endpoint: known at synthesis, so that alarms can watch its variants before it exists."""
+    return f"perennial-{deployment_name(loop, stage)}"
+
+
+def package_group_name(loop: str, stage: str) -> str:
+    """A deployment's model package group."""
+    return f"perennial-{deployment_name(loop, stage)}"
+
+
+# --- CloudFormation stacks ---------------------------------------------------------------------------------------
+
+STACKS_PREFIX: Final = "Perennial-"
+
+
+def stack_name(loop: str, stage: str, part: str) -> str:
+    """
+    One of a deployment's stacks; `part` is Data, Serving, Learning or Observability.
+
+    >>> stack_name("bikeshare", "dev", "Data")
+    'Perennial-bikeshare--dev-Data'
+    """
+    return f"{STACKS_PREFIX}{deployment_name(loop, stage)}-{part}"
+
+
+def deployment_of_stack(name: str) -> tuple[str, str] | None:
+    """
+    Loop and stage of a stack by its name; None if it isn't a deployment's.
+
+    >>> deployment_of_stack("Perennial-bikeshare--dev-Data"), deployment_of_stack("CDKToolkit")
+    (('bikeshare', 'dev'), None)
+    """
+    deployment, separator, _ = name.removeprefix(STACKS_PREFIX).rpartition("-")
+    loop, found, stage = deployment.partition(_OF)
+    return (loop, stage) if name.startswith(STACKS_PREFIX) and separator and found else None
 
 
 # --- Catalog table: partition key `pk`, sort key `sk` ------------------------------------------------------------

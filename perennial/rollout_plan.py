@@ -150,6 +150,7 @@ class RolloutPlan(_Part):
 def plan(
     *,
     loop: str,
+    stage: str,
     rollout_id: str,
     model_version: str,
     model_data_url: str,
@@ -171,7 +172,7 @@ def plan(
     champion = live.champion
     champion_slot = live.champion_slot if champion is not None else None
     challenger_slot: Slot = "green" if champion_slot == "blue" else "blue"
-    model_name = resource_name(loop, rollout_id)
+    model_name = resource_name(loop, stage, rollout_id)
     variants = [_variant(challenger_slot, model_name, 0.0 if champion is not None else 1.0, policy)]
     if champion is not None and champion_slot is not None:
         variants.insert(0, _variant(champion_slot, champion.model_name, 1.0, policy))
@@ -185,7 +186,7 @@ def plan(
         artifact_digest=artifact_digest,
         model_name=model_name,
         endpoint_config_name=model_name,
-        retired_config_name=f"{model_name[:60]}-r",
+        retired_config_name=resource_name(loop, stage, rollout_id, "r"),
         challenger_slot=challenger_slot,
         champion_slot=champion_slot,
         model={"primary_container": container},

@@ -220,7 +220,7 @@ def make_live(*, champion_slot: Any = "blue", endpoint_exists: bool = True) -> L
     """A champion in one slot; `champion_slot=None` for a loop without a model."""
     if champion_slot is None:
         return Live()
-    champion = SlotState(model_version="old", model_name="demo--old", artifact_digest=DIGEST)
+    champion = SlotState(model_version="old", model_name="demo--dev--old", artifact_digest=DIGEST)
     return Live(champion_slot=champion_slot, slots={champion_slot: champion}, endpoint_exists=endpoint_exists)
 
 
@@ -233,13 +233,14 @@ def make_rollout_plan(*, live: Live | None = None, policy: RolloutPolicy | None 
     """The plan of a rollout beside a champion in the slot blue."""
     given: dict[str, Any] = {
         "loop": "demo",
+        "stage": "dev",
         "rollout_id": "run",
         "model_version": "run",
         "model_data_url": "s3://lake/models/run/model.tar.gz",
         "artifact_digest": DIGEST,
         "image_uri": "image@sha256:abc",
         "fencing_token": 1,
-        "endpoint_name": "perennial-demo",
+        "endpoint_name": "perennial-demo--dev",
         "capture_uri": "s3://lake/capture",
     }
     return plan(live=live or make_live(), policy=policy or RolloutPolicy(), **{**given, **changes})

@@ -16,10 +16,10 @@ from botocore.exceptions import ClientError
 
 from perennial.errors import EndpointBusy
 
-__all__ = ["LOOP_TAG", "VERSION_TAG", "Endpoint", "EndpointState", "Variant", "missing"]
+__all__ = ["DEPLOYMENT_TAG", "VERSION_TAG", "Endpoint", "EndpointState", "Variant", "missing"]
 
 # Tags of everything that a rollout creates: by them a teardown knows what is its own.
-LOOP_TAG = "perennial:loop"
+DEPLOYMENT_TAG = "perennial:deployment"
 VERSION_TAG = "perennial:model-version"
 
 _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")

@@ -81,6 +81,7 @@ class LargeBatches:
     executions: Executions
     machine_arn: str
     loop: Loop
+    stage: str
 
     def order(self, landed: Landed, standing: Item, message: str) -> None:
         """
@@ -107,7 +108,7 @@ class LargeBatches:
         )
         self.lake.put(order_key, order.model_dump_json().encode(), content_type="application/json")
         given = {
-            "job_name": keys.resource_name(self.loop.name, f"{name[:24]}-b"),
+            "job_name": keys.resource_name(self.loop.name, self.stage, name, "b"),
             "order_uri": self.lake.uri(order_key),
             "order_key": order_key,
             "volume_gb": _volume_gb(landed.size_bytes),

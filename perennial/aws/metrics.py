@@ -17,18 +17,19 @@ _MICROSECONDS = 1000.0
 @dataclass
 class Metrics:
     """
-    Metrics of one loop, written when flushed in CloudWatch's embedded metric format: no API call, no permission.
+    Metrics of one deployment, written when flushed in CloudWatch's embedded metric format: no API call, no permission.
 
-    The dimensions are exactly what dashboards and alarms ask for: `loop`, or `loop` and `variant`. Powertools would
-    add `service`, and an alarm on `loop` alone would then never see a value.
+    The dimensions are exactly what dashboards and alarms ask for: `loop` and `stage`, and `variant` where it is of
+    one. Powertools would add `service`, and an alarm without it would then never see a value.
     """
 
     namespace: str
     loop: str
+    stage: str
     _values: dict[str | None, list[tuple[str, str, float]]] = field(default_factory=dict)
 
     def add(self, name: str, value: float, unit: str = "Count", *, variant: str | None = None) -> None:
-        """One value, under the loop's dimension or that of one of its variants."""
+        """One value, under the deployment's dimensions or those of one of its variants."""
         self._values.setdefault(variant, []).append((name, unit, value))
 
     def flush(self) -> None:
@@ -40,6 +41,7 @@ class Metrics:
             provider = AmazonCloudWatchEMFProvider(namespace=self.namespace)
             provider.service = ""
             provider.add_dimension("loop", self.loop)
+            provider.add_dimension("stage", self.stage)
             if variant is not None:
                 provider.add_dimension("variant", variant)
             for name, unit, value in entries:

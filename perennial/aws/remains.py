@@ -8,25 +8,24 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from perennial import keys
 from perennial.aws.endpoint import missing
 
 __all__ = ["delete_endpoint", "delete_endpoint_logs", "delete_packages", "empty_bucket"]
 
 
-def delete_endpoint(sagemaker: Any, name: str, *, loop: str, loop_tag: str) -> None:
+def delete_endpoint(sagemaker: Any, name: str, *, prefix: str, tag: tuple[str, str]) -> None:
     """
-    Deletes an endpoint, then the configurations and models that rollouts of `loop` made.
+    Deletes an endpoint, then the configurations and models that a deployment's rollouts made.
 
-    Their names start with the loop's prefix; what somebody else named so lacks the tag, and stays.
+    Their names start with the deployment's prefix; what somebody else named so lacks the tag, and stays.
     """
     _quietly(partial(sagemaker.delete_endpoint, EndpointName=name))
-    named = keys.resource_prefix(loop)
-    for config, arn in _named(sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfig", named):
-        if _tag(sagemaker, arn, loop_tag) == loop:
+    key, deployment = tag
+    for config, arn in _named(sagemaker, "list_endpoint_configs", "EndpointConfigs", "EndpointConfig", prefix):
+        if _tag(sagemaker, arn, key) == deployment:
             _quietly(partial(sagemaker.delete_endpoint_config, EndpointConfigName=config))
-    for model, arn in _named(sagemaker, "list_models", "Models", "Model", named):
-        if _tag(sagemaker, arn, loop_tag) == loop:
+    for model, arn in _named(sagemaker, "list_models", "Models", "Model", prefix):
+        if _tag(sagemaker, arn, key) == deployment:
             _quietly(partial(sagemaker.delete_model, ModelName=model))
 
 

@@ -11,6 +11,8 @@ import typer
 from perennial import __version__, keys
 from perennial.cli.console import ANSWER_IS_NO, emit_json, err, out, reported
 from perennial.cli.governing import app as governing_app
+from perennial.cli.options import StageOption
+from perennial.stage import DEFAULT_STAGE
 
 __all__ = ["app", "run"]
 
@@ -54,19 +56,21 @@ def root(
 @app.command()
 def demo(
     loop: LoopArgument = "bikeshare",
+    stage: StageOption = DEFAULT_STAGE,
     port: PortOption = 0,
     report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path(".perennial/demo-report.html"),
 ) -> None:
     """Show the whole loop on the local cloud, told as it happens, with three accidents."""
     from perennial.cli.demo.show import show
 
-    if not show(loop, port=port, report=report):
+    if not show(loop, stage=stage, port=port, report=report):
         raise typer.Exit(ANSWER_IS_NO)
 
 
 @app.command()
 def up(
     loop: LoopArgument = "bikeshare",
+    stage: StageOption = DEFAULT_STAGE,
     port: PortOption = 4566,
     state: Annotated[Path, typer.Option(help="Where its state is kept between starts.")] = Path(
         ".perennial/localcloud"
@@ -75,7 +79,7 @@ def up(
     """Run the local cloud with a loop deployed, for the AWS CLI and SDKs, until Ctrl-C."""
     from perennial.cli.up import serve
 
-    serve(loop, port=port, state_dir=state)
+    serve(loop, stage=stage, port=port, state_dir=state)
 
 
 @app.command()
@@ -97,10 +101,11 @@ def push(
     loop: LoopArgument,
     files: Annotated[list[Path], typer.Argument(help="Batch files: .csv, .jsonl, .parquet, also .gz or .zst.")],
     wait_seconds: Annotated[float, typer.Option(help="How long to wait for the outcome; 0 doesn't wait.")] = 60.0,
+    stage: StageOption = DEFAULT_STAGE,
     as_json: JsonOption = False,
 ) -> None:
     """Land batch files and say what became of each."""
-    _push(loop, keys.BATCHES_PREFIX, files, wait_seconds, as_json)
+    _push(loop, stage, keys.BATCHES_PREFIX, files, wait_seconds, as_json)
 
 
 @labels_app.command("push")
@@ -108,17 +113,18 @@ def labels_push(
     loop: LoopArgument,
     files: Annotated[list[Path], typer.Argument(help="Label files: record id, label, optionally labeled_at.")],
     wait_seconds: Annotated[float, typer.Option(help="How long to wait for the outcome; 0 doesn't wait.")] = 60.0,
+    stage: StageOption = DEFAULT_STAGE,
     as_json: JsonOption = False,
 ) -> None:
     """Land label files and say what became of each."""
-    _push(loop, keys.LABELS_PREFIX, files, wait_seconds, as_json)
+    _push(loop, stage, keys.LABELS_PREFIX, files, wait_seconds, as_json)
 
 
-def _push(loop: str, prefix: str, files: list[Path], wait_seconds: float, as_json: bool) -> None:
+def _push(loop: str, stage: str, prefix: str, files: list[Path], wait_seconds: float, as_json: bool) -> None:
     from perennial.cli.deployment import find_deployment
     from perennial.cli.landing import await_outcomes, put_files
 
-    deployment = find_deployment(loop)
+    deployment = find_deployment(loop, stage=stage)
     landed = list(put_files(deployment, prefix, files))
     outcomes = list(await_outcomes(deployment, landed, seconds=wait_seconds)) if wait_seconds else []
     if as_json:
@@ -143,6 +149,7 @@ def predict(
     file: Annotated[Path, typer.Argument(help="Rows as .csv, .jsonl or .parquet.")],
     rows: Annotated[int, typer.Option(help="At most so many rows of the file.")] = 10,
     target_variant: Annotated[str | None, typer.Option(help="Ask this variant, whatever the weights.")] = None,
+    stage: StageOption = DEFAULT_STAGE,
     as_json: JsonOption = False,
 ) -> None:
     """Ask the loop's endpoint for predictions."""
@@ -150,7 +157,7 @@ def predict(
     from perennial.cli.inference import ask
     from perennial.cli.rows import read_rows
 
-    answered = ask(find_deployment(loop), read_rows(file, rows), target_variant=target_variant)
+    answered = ask(find_deployment(loop, stage=stage), read_rows(file, rows), target_variant=target_variant)
     if as_json:
         emit_json({name: getattr(answered, name) for name in ("variant", "model_version", "predictions", "error")})
     elif answered.error is None:
@@ -167,6 +174,7 @@ def predict(
 def status(
     loop: LoopArgument,
     watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, until Ctrl-C.")] = False,
+    stage: StageOption = DEFAULT_STAGE,
     as_json: JsonOption = False,
 ) -> None:
     """Show the champion, traffic shares, batches, runs, alarms and latest decisions."""
@@ -175,7 +183,7 @@ def status(
     from perennial.cli.deployment import find_deployment
     from perennial.cli.status import describe, gather
 
-    deployment = find_deployment(loop)
+    deployment = find_deployment(loop, stage=stage)
     if as_json:
         emit_json(gather(deployment).to_json())
         return
@@ -196,6 +204,7 @@ def retrain(
     loop: LoopArgument,
     reason: Annotated[str, typer.Option(help="Why; it goes on record.")],
     hyperparameter: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, on top of the loop's own.")] = None,
+    stage: StageOption = DEFAULT_STAGE,
     as_json: JsonOption = False,
 ) -> None:
     """Ask the loop to learn now."""
@@ -206,7 +215,7 @@ def retrain(
     for name, found, _ in pairs:
         if not found or not name:
             raise typer.BadParameter(f"must be NAME=VALUE. Got {name!r} instead.", param_hint="--hyperparameter")
-    decision = ask_retraining(find_deployment(loop), reason, {name: value for name, _, value in pairs})
+    decision = ask_retraining(find_deployment(loop, stage=stage), reason, {name: value for name, _, value in pairs})
     if as_json:
         emit_json(decision)
     else:
@@ -219,13 +228,14 @@ def retrain(
 def rollback(
     loop: LoopArgument,
     reason: Annotated[str, typer.Option(help="Why; it goes on record.")],
+    stage: StageOption = DEFAULT_STAGE,
     as_json: JsonOption = False,
 ) -> None:
     """Give all traffic back to the champion now, or after a promotion to the champion before, if it is kept."""
     from perennial.cli.deployment import find_deployment
     from perennial.cli.operate import roll_back
 
-    answer = roll_back(find_deployment(loop), reason)
+    answer = roll_back(find_deployment(loop, stage=stage), reason)
     if as_json:
         emit_json(answer)
     else:

@@ -11,13 +11,14 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from perennial import keys
 from perennial.aws.catalog import Catalog
 from perennial.errors import EnvironmentLacking, LoopUnknown
+from perennial.stage import DEFAULT_STAGE
 
 __all__ = ["PARTS", "Deployment", "find_deployment", "make_session"]
 
 PARTS = ("Data", "Learning", "Serving", "Observability")
-_PREFIX = "Perennial-"
 
 
 def make_session() -> boto3.Session:
@@ -27,17 +28,19 @@ def make_session() -> boto3.Session:
 
 @dataclass(frozen=True)
 class Deployment:
-    """One deployed loop: the outputs of its stacks by name, and clients made at first use."""
+    """A loop as one stage has it: the outputs of its stacks by name, and clients made at first use."""
 
     loop: str
+    stage: str
     outputs: dict[str, str]
     session: boto3.Session
 
     def __getitem__(self, output: str) -> str:
         if output not in self.outputs:
             raise EnvironmentLacking(
-                f"the stacks of loop {self.loop} must have the output {output}. Got {', '.join(sorted(self.outputs))} "
-                f"instead: deploy this version with `cdk deploy --all`."
+                f"the stacks of loop {self.loop} in stage {self.stage} must have the output {output}. Got "
+                f"{', '.join(sorted(self.outputs))} instead: deploy this version with "
+                f"`cdk deploy --all -c stage={self.stage}`."
             )
         return self.outputs[output]
 
@@ -93,35 +96,32 @@ def _described_stacks(session: boto3.Session) -> list[dict[str, Any]]:
         ) from error
 
 
-def find_deployment(loop: str, session: boto3.Session | None = None) -> Deployment:
+def find_deployment(loop: str, session: boto3.Session | None = None, *, stage: str = DEFAULT_STAGE) -> Deployment:
     """
-    The deployment of `loop`.
+    The deployment of `loop` in `stage`.
 
     Raises
     ------
     LoopUnknown
-        No stack of that loop is deployed; says which loops are.
+        No stack of that loop and stage is deployed; says which are.
     EnvironmentLacking
         The account or the local cloud can't be asked.
     """
     session = session or make_session()
-    stacks = [
-        stack
-        for stack in _described_stacks(session)
-        if stack["StackName"].startswith(_PREFIX) and not stack["StackStatus"].startswith("DELETE")
-    ]
-    wanted = {f"{_PREFIX}{loop}-{part}" for part in PARTS}
-    outputs = {
-        output["OutputKey"]: output["OutputValue"]
-        for stack in stacks
-        if stack["StackName"] in wanted
-        for output in stack.get("Outputs", [])
-    }
+    outputs: dict[str, str] = {}
+    deployed = set()
+    for stack in _described_stacks(session):
+        owner = keys.deployment_of_stack(stack["StackName"])
+        if owner is None or stack["StackStatus"].startswith("DELETE"):
+            continue
+        deployed.add(owner)
+        if owner == (loop, stage):
+            outputs |= {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
     if not outputs:
-        deployed = sorted({stack["StackName"].removeprefix(_PREFIX).rsplit("-", 1)[0] for stack in stacks})
-        found = ", ".join(deployed) if deployed else "none"
+        found = ", ".join(f"{one} in stage {where}" for one, where in sorted(deployed)) or "none"
         raise LoopUnknown(
-            f"loop must be one that is deployed ({found}). Got {loop!r} instead. Deploy it with "
-            f"`cdk deploy --all -c loop={loop}`, or locally with `perennial up {loop}`."
+            f"loop must be one that is deployed ({found}). Got {loop!r} in stage {stage!r} instead. Choose one with "
+            f"--stage, deploy it with `cdk deploy --all -c loop={loop} -c stage={stage}`, or locally with "
+            f"`perennial up {loop} --stage {stage}`."
         )
-    return Deployment(loop=loop, outputs=outputs, session=session)
+    return Deployment(loop=loop, stage=stage, outputs=outputs, session=session)

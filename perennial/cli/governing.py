@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from perennial.cli.console import ANSWER_IS_NO, emit_json, err, out
+from perennial.cli.options import StageOption
+from perennial.stage import DEFAULT_STAGE
 
 __all__ = ["app"]
 
@@ -40,10 +42,11 @@ def approve(
         str | None, typer.Option(help="Digest of the evidence bundle that you have read, where the policy asks for it.")
     ] = None,
     wait_seconds: WaitOption = 60.0,
+    stage: StageOption = DEFAULT_STAGE,
     as_json: JsonOption = False,
 ) -> None:
     """Let a model that passed the gate be rolled out."""
-    _answer(loop, model, True, reason, by, bundle, wait_seconds, as_json)
+    _answer(loop, stage, model, True, reason, by, bundle, wait_seconds, as_json)
 
 
 @app.command()
@@ -53,19 +56,28 @@ def reject(
     reason: ReasonOption,
     by: ByOption,
     wait_seconds: WaitOption = 60.0,
+    stage: StageOption = DEFAULT_STAGE,
     as_json: JsonOption = False,
 ) -> None:
     """Keep a model that passed the gate from being rolled out."""
-    _answer(loop, model, False, reason, by, None, wait_seconds, as_json)
+    _answer(loop, stage, model, False, reason, by, None, wait_seconds, as_json)
 
 
 def _answer(
-    loop: str, model: str, approve: bool, reason: str, by: str, bundle: str | None, wait_seconds: float, as_json: bool
+    loop: str,
+    stage: str,
+    model: str,
+    approve: bool,
+    reason: str,
+    by: str,
+    bundle: str | None,
+    wait_seconds: float,
+    as_json: bool,
 ) -> None:
     from perennial.cli.deployment import find_deployment
     from perennial.cli.operate import answer
 
-    deployment = find_deployment(loop)
+    deployment = find_deployment(loop, stage=stage)
     with err.status("waiting for the loop to take the answer up"):
         answered = answer(
             deployment,
@@ -86,22 +98,28 @@ def _answer(
 
 
 @app.command()
-def pause(loop: LoopArgument, reason: ReasonOption, by: ByOption, as_json: JsonOption = False) -> None:
+def pause(
+    loop: LoopArgument,
+    reason: ReasonOption,
+    by: ByOption,
+    stage: StageOption = DEFAULT_STAGE,
+    as_json: JsonOption = False,
+) -> None:
     """Start no learning run until `perennial resume`; data is validated, watched and served all the same."""
-    _pause(loop, True, reason, by, as_json)
+    _pause(loop, stage, True, reason, by, as_json)
 
 
 @app.command()
-def resume(loop: LoopArgument, by: ByOption, as_json: JsonOption = False) -> None:
+def resume(loop: LoopArgument, by: ByOption, stage: StageOption = DEFAULT_STAGE, as_json: JsonOption = False) -> None:
     """Let signals start learning runs again."""
-    _pause(loop, False, "", by, as_json)
+    _pause(loop, stage, False, "", by, as_json)
 
 
-def _pause(loop: str, paused: bool, reason: str, by: str, as_json: bool) -> None:
+def _pause(loop: str, stage: str, paused: bool, reason: str, by: str, as_json: bool) -> None:
     from perennial.cli.deployment import find_deployment
     from perennial.cli.operate import set_paused
 
-    done = set_paused(find_deployment(loop), paused=paused, by=by, reason=reason, now=datetime.now(UTC))
+    done = set_paused(find_deployment(loop, stage=stage), paused=paused, by=by, reason=reason, now=datetime.now(UTC))
     if as_json:
         emit_json(asdict(done))
         return
@@ -114,13 +132,14 @@ def _pause(loop: str, paused: bool, reason: str, by: str, as_json: bool) -> None
 def lineage(
     loop: LoopArgument,
     model: Annotated[str, typer.Argument(help='Model version, the beginning of one, or "champion".')] = "champion",
+    stage: StageOption = DEFAULT_STAGE,
     as_json: JsonOption = False,
 ) -> None:
     """Follow a model back to its run, dataset version, batches, labels and the files that landed."""
     from perennial.cli.deployment import find_deployment
     from perennial.cli.lineage import draw, trace
 
-    traced = trace(find_deployment(loop), model)
+    traced = trace(find_deployment(loop, stage=stage), model)
     if as_json:
         emit_json(traced.to_json())
     else:
@@ -133,6 +152,7 @@ def audit_verify(
     anchor: Annotated[
         str | None, typer.Option(help="SEQUENCE:DIGEST that you noted down earlier: the chain must pass through it.")
     ] = None,
+    stage: StageOption = DEFAULT_STAGE,
     as_json: JsonOption = False,
 ) -> None:
     """Read the whole ledger back: nothing changed, left out, doubled, deleted or cut off."""
@@ -140,7 +160,7 @@ def audit_verify(
     from perennial.cli.deployment import find_deployment
 
     known = parse_anchor(anchor) if anchor else None
-    deployment = find_deployment(loop)
+    deployment = find_deployment(loop, stage=stage)
     with err.status("reading the ledger"):
         audited = verify_ledger(deployment, known)
     if as_json:

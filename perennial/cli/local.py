@@ -18,6 +18,7 @@ from localcloud.scales import Scales
 from localcloud.server import Server, ServerFailed
 from perennial.cli.deployment import Deployment, find_deployment
 from perennial.errors import EnvironmentLacking
+from perennial.stage import DEFAULT_STAGE
 
 __all__ = ["DEMO_SCALES", "UP_SCALES", "LocalCloud", "local_cloud"]
 
@@ -41,10 +42,10 @@ def _free(port: int) -> None:
 
 
 class LocalCloud:
-    """A running local cloud and the loop deployed to it."""
+    """A running local cloud and the loop deployed to it, in one stage."""
 
-    def __init__(self, server: Server, root: Path, loop: str) -> None:
-        self.server, self.root, self.loop = server, root, loop
+    def __init__(self, server: Server, root: Path, loop: str, stage: str = DEFAULT_STAGE) -> None:
+        self.server, self.root, self.loop, self.stage = server, root, loop, stage
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -65,7 +66,7 @@ class LocalCloud:
             node = str(node_home() / "bin" / "node")
         except (NodeMissing, OSError, subprocess.CalledProcessError) as error:
             raise EnvironmentLacking(f"the CDK CLI must be installed. Got: {error}. Run `make synth` once.") from error
-        command = [node, str(self.root / CLI), *arguments, "-c", f"loop={self.loop}"]
+        command = [node, str(self.root / CLI), *arguments, "-c", f"loop={self.loop}", "-c", f"stage={self.stage}"]
         done = subprocess.run(
             command, cwd=self.root, env=dict(self.environment), capture_output=True, text=True, check=False
         )
@@ -101,12 +102,19 @@ class LocalCloud:
 
     def deployment(self) -> Deployment:
         """The deployed loop."""
-        return find_deployment(self.loop, self.session())
+        return find_deployment(self.loop, self.session(), stage=self.stage)
 
 
 @contextmanager
 def local_cloud(
-    root: Path, loop: str, *, port: int, state_dir: Path, scales: Scales, passing: bool = False
+    root: Path,
+    loop: str,
+    *,
+    port: int,
+    state_dir: Path,
+    scales: Scales,
+    stage: str = DEFAULT_STAGE,
+    passing: bool = False,
 ) -> Iterator[LocalCloud]:
     """
     A local cloud that is stopped at the end, its state saved; while it runs too, unless it is a `passing` one.
@@ -124,6 +132,6 @@ def local_cloud(
     except ServerFailed as error:
         raise EnvironmentLacking(f"the local cloud must start. Got: {error}") from error
     try:
-        yield LocalCloud(server, root, loop)
+        yield LocalCloud(server, root, loop, stage)
     finally:
         server.stop()

@@ -21,6 +21,7 @@ class Status:
     """What there is to know about a deployed loop right now."""
 
     loop: str
+    stage: str
     champion: str | None
     endpoint: str
     endpoint_status: str | None
@@ -64,7 +65,8 @@ def _variants(deployment: Deployment, live: dict[str, Any]) -> tuple[str | None,
 def _alarms(deployment: Deployment) -> dict[str, str]:
     client = deployment.client("cloudwatch")
     pages = client.get_paginator("describe_alarms").paginate(
-        AlarmNamePrefix=f"Perennial-{deployment.loop}-", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        AlarmNamePrefix=keys.stack_name(deployment.loop, deployment.stage, ""),
+        AlarmTypes=["MetricAlarm", "CompositeAlarm"],
     )
     return {
         alarm["AlarmName"]: alarm["StateValue"]
@@ -95,6 +97,7 @@ def gather(deployment: Deployment, *, events: int = 8) -> Status:
     ]
     return Status(
         loop=deployment.loop,
+        stage=deployment.stage,
         champion=live.get("champion"),
         endpoint=deployment["EndpointName"],
         endpoint_status=endpoint_status,
@@ -131,4 +134,6 @@ def describe(status: Status) -> RenderableType:
     lines = Table.grid(padding=(0, 2))
     for event in status.events:
         lines.add_row(str(event.get("at", ""))[:19], str(event.get("detail_type", "")), str(event.get("sentence", "")))
-    return Group(Panel(facts, title=f"loop {status.loop}"), Panel(lines, title="latest decisions"))
+    return Group(
+        Panel(facts, title=f"loop {status.loop}, stage {status.stage}"), Panel(lines, title="latest decisions")
+    )

@@ -55,7 +55,7 @@ def put_model(world: World, version: str, *, status: str = "approved", data: byt
         "verdict": "passed",
         "model_data_url": url,
         "artifact_digest": digest,
-        "model_package_arn": f"arn:aws:sagemaker:us-east-1:123456789012:model-package/perennial-demo/{version}",
+        "model_package_arn": f"arn:aws:sagemaker:us-east-1:123456789012:model-package/perennial-demo--dev/{version}",
     }
     if status == "approved":
         record["approved_digest"] = digest

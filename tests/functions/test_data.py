@@ -273,12 +273,12 @@ def test_a_check_reads_as_many_profiles_after_much_history_as_after_little(watch
     assert counts == [1, 1]
 
 
-def test_the_metrics_of_a_check_are_the_loops(watched: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_metrics_of_a_check_are_the_deployments(watched: World, capsys: pytest.CaptureFixture[str]) -> None:
     watched.run(check_drift, drift_event(land_batches(watched, range(27, 28), labels=False, mean=3.0)))
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     [emf] = [line for line in lines if "DriftedColumns" in line]
-    assert emf["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["loop"]]
+    assert emf["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["loop", "stage"]]
     assert emf["DriftedColumns"] == [1.0]
 
 

@@ -97,7 +97,7 @@ def test_until_the_job_is_done_the_landing_is_processing_and_nothing_is_said(wor
     assert world.announced() == []
     [(name, given)] = started(world).items()
     assert given["message"] == event["Records"][0]["body"]
-    assert len(given["job_name"]) <= 63 and given["job_name"].startswith(keys.resource_prefix("demo"))
+    assert len(given["job_name"]) <= 63 and given["job_name"].startswith(keys.resource_prefix("demo", "dev"))
     order = LargeOrder.model_validate_json(world.lake.get(given["order_key"]))
     assert (order.version_id, order.outcome_key) == (version, keys.large_outcome_key(name))
 

@@ -12,11 +12,12 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from functions import tear_down
-from perennial.aws.endpoint import LOOP_TAG
+from perennial.aws.endpoint import DEPLOYMENT_TAG
 from tests.functions.sagemaker_fake import FakeEndpoint
 from tests.functions.world import AUDIT, ENDPOINT, GROUP, LAKE, LANDING, World, load_event
 
 BUCKETS = (LANDING, LAKE, AUDIT)
+OURS = {DEPLOYMENT_TAG: "demo--dev"}
 
 
 class Inbox:
@@ -74,9 +75,9 @@ def fill(world: World) -> None:
 def test_deleting_the_stack_leaves_nothing_of_the_loop(world: World, inbox: Inbox) -> None:
     fill(world)
     fake = world.sagemaker
-    fake.endpoints[ENDPOINT] = FakeEndpoint("demo--v1", {"blue": 1.0})
-    fake.configs = {"demo--v1": {LOOP_TAG: "demo"}, "demo--v1-r": {LOOP_TAG: "demo"}}
-    fake.models = {"demo--v1": {LOOP_TAG: "demo"}}
+    fake.endpoints[ENDPOINT] = FakeEndpoint("demo--dev--v1", {"blue": 1.0})
+    fake.configs = {"demo--dev--v1": OURS, "demo--dev--v1-r": OURS}
+    fake.models = {"demo--dev--v1": OURS}
     fake.packages = {f"arn:aws:sagemaker:us-east-1:123456789012:model-package/{GROUP}/1": {}}
     for endpoint in (ENDPOINT, "others"):
         world.clients.logs.create_log_group(logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}")
@@ -103,14 +104,16 @@ def test_deleted_twice_succeeds_twice(world: World, inbox: Inbox) -> None:
     assert [delete(world, inbox)["status"] for _ in range(2)] == ["SUCCESS", "SUCCESS"]
 
 
-def test_a_loop_whose_name_continues_ours_keeps_its_own(world: World, inbox: Inbox) -> None:
-    world.sagemaker.configs = {"demo-2--v1": {LOOP_TAG: "demo-2"}}
-    world.sagemaker.models = {"demo-2--v1": {LOOP_TAG: "demo-2"}, "demo--by-hand": {}}
+@pytest.mark.parametrize("other", ["demo-2--dev", "demo--prod", "demo--dev-2"])
+def test_another_loop_and_another_stage_keep_their_own(world: World, inbox: Inbox, other: str) -> None:
+    theirs = {DEPLOYMENT_TAG: other}
+    world.sagemaker.configs = {f"{other}--v1": theirs, "demo--dev--v1": OURS}
+    world.sagemaker.models = {f"{other}--v1": theirs, "demo--dev--by-hand": {}, "demo--dev--v1": OURS}
 
     delete(world, inbox)
 
-    assert {"demo-2--v1", "demo--by-hand"} == set(world.sagemaker.models)
-    assert {"demo-2--v1"} == set(world.sagemaker.configs)
+    assert {f"{other}--v1", "demo--dev--by-hand"} == set(world.sagemaker.models)
+    assert {f"{other}--v1"} == set(world.sagemaker.configs)
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])

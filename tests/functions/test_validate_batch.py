@@ -207,12 +207,13 @@ def test_no_row_value_reaches_the_log(world: World, capsys: pytest.CaptureFixtur
     assert canary not in output.out + output.err
 
 
-def test_metrics_say_what_landed_under_the_loop_alone(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_say_what_landed_under_loop_and_stage_alone(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.run(validate_batch, world.land(make_csv(rows=50, bad_rows=1)))
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     [emf] = [line for line in lines if "_aws" in line]
-    assert emf["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["loop"]]
+    assert emf["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["loop", "stage"]]
+    assert (emf["loop"], emf["stage"]) == ("demo", "dev")
     assert emf["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Perennial"
     assert (emf["RowsLanded"], emf["RowsAccepted"], emf["RowsQuarantined"]) == ([50.0], [49.0], [1.0])
 

@@ -31,7 +31,7 @@ EVENTS = Path(__file__).parents[1] / "events"
 REGION, ACCOUNT = "us-east-1", "123456789012"
 _NUMBERS = count()
 LANDING, LAKE, AUDIT, TABLE, BUS = "demo-landing", "demo-lake", "demo-audit", "demo-catalog", "demo-bus"
-ENDPOINT, GROUP = "perennial-demo", "perennial-demo"
+ENDPOINT, GROUP = "perennial-demo--dev", "perennial-demo--dev"
 ALARMS = {"blue": ("demo-blue-errors",), "green": ("demo-green-errors",)}
 
 
@@ -60,6 +60,7 @@ class World:
         known = {
             "loop_uri": f"s3://{LAKE}/loop.json",
             "loop_name": "demo",
+            "stage": "dev",
             "lake_bucket": LAKE,
             "catalog_table": TABLE,
             "bus_name": BUS,

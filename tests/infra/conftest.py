@@ -12,11 +12,13 @@ import pytest
 
 from infra.cdk_cli import node_home
 from infra.packaging import ROOT
+from perennial import keys
 
 # Before anything imports aws_cdk: jsii starts its Node at once.
 os.environ.setdefault("JSII_NODE", str(node_home() / "bin" / "node"))
 
 LOOP = "bikeshare"
+STAGE = "dev"
 PARTS = ("Data", "Serving", "Learning", "Observability")
 
 
@@ -64,12 +66,18 @@ def earning_assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     return synthesized(tmp_path_factory.mktemp("cdk") / "out", loops=[parse_loop(earning, folder_name=LOOP)])
 
 
-def synthesized(folder: Path, **app: Any) -> Assembly:
+def template(folder: Path, part: str, *, loop: str = LOOP, stage: str = STAGE) -> dict[str, Any]:
+    """One synthesized template."""
+    found: dict[str, Any] = json.loads((folder / f"{keys.stack_name(loop, stage, part)}.template.json").read_text())
+    return found
+
+
+def synthesized(folder: Path, *, stage: str = STAGE, **app: Any) -> Assembly:
     from infra.stacks import make_app
 
     make_app(outdir=str(folder), **app).synth()
     return Assembly(
         folder=folder,
-        templates={part: json.loads((folder / f"Perennial-{LOOP}-{part}.template.json").read_text()) for part in PARTS},
+        templates={part: template(folder, part, stage=stage) for part in PARTS},
         report=json.loads((folder / "validation-report.json").read_text()),
     )

@@ -27,7 +27,7 @@ def test_slots_are_those_that_rollouts_plan():
 
 
 def test_p28_the_dimensions_of_a_slots_alarms_are_the_endpoints_and_the_slots(assembly: Assembly):
-    endpoint = keys.endpoint_name("bikeshare")
+    endpoint = keys.endpoint_name("bikeshare", "dev")
     alarms = guardrails(assembly)
     wanted = {f"Guardrails{slot.title()}{kind}" for slot in SLOTS for kind in ("Errors", "Slower")}
     assert {name[:-8] for name in alarms} == wanted
@@ -55,7 +55,7 @@ def test_p28_silence_is_no_breach_and_few_requests_are_no_share(assembly: Assemb
 
 
 def test_the_outputs_name_the_endpoint_that_the_alarms_watch(assembly: Assembly):
-    assert keys.endpoint_name("bikeshare") == assembly.templates["Serving"]["Outputs"]["EndpointName"]["Value"]
+    assert keys.endpoint_name("bikeshare", "dev") == assembly.templates["Serving"]["Outputs"]["EndpointName"]["Value"]
 
 
 def test_one_alarm_over_each_slots_guardrails_calls_roll_back_itself(assembly: Assembly):
@@ -139,9 +139,13 @@ def test_the_dashboard_shows_shares_errors_latency_quality_drift_freshness_runs_
     assert any("Cost" in title for title in titles)
 
 
-def test_the_budget_is_the_loops_and_calls_before_it_is_spent(assembly: Assembly):
+def test_the_budget_is_the_deployments_and_calls_before_it_is_spent(assembly: Assembly):
     ((_, _, budget),) = assembly.resources("AWS::Budgets::Budget")
     data = budget["Properties"]["Budget"]
-    assert data["CostFilters"] == {"TagKeyValue": ["user:loop$bikeshare"]}
+    assert data["CostFilters"] == {
+        "TagKeyValue": ["user:deployment$bikeshare--dev"],
+        "LinkedAccount": [{"Ref": "AWS::AccountId"}],
+        "Region": [{"Ref": "AWS::Region"}],
+    }
     thresholds = [one["Notification"]["Threshold"] for one in budget["Properties"]["NotificationsWithSubscribers"]]
     assert min(thresholds) < 100

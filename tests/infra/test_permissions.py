@@ -96,7 +96,7 @@ def test_no_loop_may_touch_the_jobs_models_or_configurations_of_another(assembly
         for _, statement in statements(assembly, "AWS::IAM::Policy")
         for name in named.findall(json.dumps(statement["Resource"]))
     }
-    assert found == {f"{keys.resource_prefix('bikeshare')}*"}
+    assert found == {f"{keys.resource_prefix('bikeshare', 'dev')}*"}
 
 
 def test_roles_have_no_managed_policies(assembly: Assembly):
@@ -128,7 +128,7 @@ def test_production_keeps_its_data_and_lets_nobody_bypass_the_retention(tmp_path
     from infra.stacks import make_app
 
     make_app(outdir=str(tmp_path), context={"loop": "bikeshare", "environment": "production"}).synth()
-    template = json.loads((tmp_path / "Perennial-bikeshare-Data.template.json").read_text())
+    template = json.loads((tmp_path / "Perennial-bikeshare--dev-Data.template.json").read_text())
     assert "s3:BypassGovernanceRetention" not in json.dumps(template)
     kept = {"AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::KMS::Key"}
     for name, resource in template["Resources"].items():

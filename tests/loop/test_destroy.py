@@ -12,7 +12,7 @@ from tests.loop.journey import LOOP, Journey
 
 pytestmark = pytest.mark.local_cloud
 
-STACKS = f"Perennial-{LOOP}-"
+STACKS = f"Perennial-{LOOP}--dev-"
 
 
 def _names(client: Any, operation: str, result: str, field: str | None, **asked: Any) -> list[str]:

@@ -62,7 +62,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 @pytest.fixture
 def deployment(world: World) -> Deployment:
     """The loop as the command line finds it."""
-    return Deployment("demo", {**OUTPUTS, "ModelPackageGroupName": GROUP}, world.session)
+    return Deployment("demo", "dev", {**OUTPUTS, "ModelPackageGroupName": GROUP}, world.session)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def stacks(world: World) -> None:
         "Outputs": {name: {"Value": value} for name, value in OUTPUTS.items()},
     }
     client = world.session.client("cloudformation")
-    client.create_stack(StackName="Perennial-demo-Data", TemplateBody=json.dumps(template))
+    client.create_stack(StackName="Perennial-demo--dev-Data", TemplateBody=json.dumps(template))
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ def test_a_pause_whose_word_was_lost_is_told_by_the_next_call(world: World, depl
     without_bus = {name: value for name, value in deployment.outputs.items() if name != "BusName"}
     with pytest.raises(EnvironmentLacking):
         operate.set_paused(
-            Deployment("demo", without_bus, world.session), paused=True, by="ann", reason="holidays", now=NOW
+            Deployment("demo", "dev", without_bus, world.session), paused=True, by="ann", reason="holidays", now=NOW
         )
 
     later = NOW + timedelta(minutes=1)
@@ -263,7 +263,36 @@ def test_an_unknown_loop_is_one_sentence_that_says_which_are_deployed(
 
     said = capsys.readouterr().err
     assert ended.value.code == 2
-    assert said.startswith("loop must be one that is deployed (demo). Got 'nonsense' instead.")
+    assert said.startswith(
+        "loop must be one that is deployed (demo in stage dev). Got 'nonsense' in stage 'dev' instead."
+    )
+
+
+def test_another_stage_of_a_deployed_loop_is_not_taken_for_this_one(
+    stacks: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PERENNIAL_STAGE", "prod")
+    monkeypatch.setattr(sys, "argv", ["perennial", "status", "demo"])
+
+    with pytest.raises(SystemExit) as ended:
+        run()
+
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("loop must be one that is deployed (demo in stage dev). Got 'demo' in stage 'prod' instead.")
+    assert "cdk deploy --all -c loop=demo -c stage=prod" in said
+
+
+def test_a_stage_that_no_resource_can_bear_is_refused_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["perennial", "status", "demo", "--stage", "My_Stage"])
+
+    with pytest.raises(SystemExit) as ended:
+        run()
+
+    assert ended.value.code == 2
+    assert "such as dev, test, staging or prod. Got 'My_Stage' instead." in capsys.readouterr().err
 
 
 # --- lineage ---

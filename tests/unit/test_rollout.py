@@ -37,7 +37,7 @@ def test_the_challenger_takes_the_slot_that_does_not_serve_at_weight_zero():
     assert (rollout.challenger_slot, rollout.champion_slot) == ("green", "blue")
     weights = {one["VariantName"]: one["InitialVariantWeight"] for one in rollout.production_variants}
     assert weights == {"blue": 1.0, "green": 0.0}
-    assert [one["ModelName"] for one in rollout.production_variants] == ["demo--old", "demo--run"]
+    assert [one["ModelName"] for one in rollout.production_variants] == ["demo--dev--old", "demo--dev--run"]
     assert make_rollout_plan(live=make_live(champion_slot="green")).challenger_slot == "blue"
 
 
@@ -62,7 +62,7 @@ def test_the_plan_survives_being_stored():
 
 @given(st.text("abcdefghij0123456789", min_size=1, max_size=40), st.text("abc-", min_size=1, max_size=29))
 def test_names_fit_sagemaker(rollout_id, loop):
-    rollout = make_rollout_plan(rollout_id=rollout_id, loop=f"a{loop}")
+    rollout = make_rollout_plan(rollout_id=rollout_id, loop=f"a{loop}"[:29], stage="production")
     for name in (rollout.model_name, rollout.endpoint_config_name, rollout.retired_config_name):
         assert len(name) <= 63
         assert not name.endswith("-")
@@ -70,7 +70,7 @@ def test_names_fit_sagemaker(rollout_id, loop):
 
 
 def test_another_rollout_has_other_names_however_long_the_loops_is():
-    names = {make_rollout_plan(loop="l" * 29, rollout_id=c * 40).model_name for c in "abc"}
+    names = {make_rollout_plan(loop="l" * 29, stage="s" * 10, rollout_id=c * 40).model_name for c in "abc"}
     assert len(names) == 3
 
 
@@ -259,7 +259,9 @@ class Rollouts(RuleBasedStateMachine):
             self.status = "rolled back"
         if decision.decision == "finish":
             slot = self.rollout.challenger_slot
-            slots = {slot: self.live.champion.model_copy(update={"model_version": "run", "model_name": "demo--run"})}
+            slots = {
+                slot: self.live.champion.model_copy(update={"model_version": "run", "model_name": "demo--dev--run"})
+            }
             self.live = self.live.model_copy(update={"champion_slot": slot, "slots": slots})
             self.status = "promoted"
 

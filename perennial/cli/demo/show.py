@@ -30,14 +30,14 @@ MINIMUM_PROMOTIONS = 2
 ACCIDENTS = 3
 
 
-def show(loop: str, *, port: int, report: Path) -> bool:
+def show(loop: str, *, stage: str, port: int, report: Path) -> bool:
     """Run the demo; true when everything that it promises happened."""
     root = find_root()
     loaded = load_named_loop(loop, root)
     stream = load_stream(root / "loops" / loop)
     state = _fresh_state(root / ".perennial" / "demos")
     narrator = Narrator(out)
-    with local_cloud(root, loop, port=port, state_dir=state, scales=DEMO_SCALES, passing=True) as cloud:
+    with local_cloud(root, loop, port=port, state_dir=state, scales=DEMO_SCALES, stage=stage, passing=True) as cloud:
         narrator.say(f"local cloud at {cloud.server.endpoint_url}; no AWS account, no Docker")
         _deploy(cloud, narrator)
         deployment = cloud.deployment()
