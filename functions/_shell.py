@@ -10,6 +10,7 @@ their own clients and clock.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ NAMESPACE = "Perennial"
 EXPIRY_ATTRIBUTE = "expires_at"
 # Longer than any retry of a message comes later.
 MESSAGE_KEPT_SECONDS = 30 * 86_400
+# A message that is begun with less could be cut off in its middle, and all others of the call with it.
+LEAST_SECONDS_A_MESSAGE = 10.0
 
 
 class Settings(BaseModel):
@@ -99,6 +102,12 @@ class Invocation:
     """The call under way; `context` is Lambda's, which knows how much time is left."""
 
     context: Any = None
+
+    @property
+    def seconds_left(self) -> float:
+        """Until Lambda ends the call; endless where nothing says."""
+        left = getattr(self.context, "get_remaining_time_in_millis", None)
+        return left() / 1000 if left else math.inf
 
 
 @dataclass(frozen=True)
@@ -290,11 +299,21 @@ def each_message[S: Settings](event: Any, shell: Shell[S], process: Callable[[st
     Gives every SQS message's body to `process`; answers which ones must come again.
 
     One message that fails returns alone, the others are done. What must never be processed (EventInvalid: not
-    parseable, or from somewhere it must not come from) is logged and counted, and doesn't come again.
+    parseable, or from somewhere it must not come from) is logged and counted, and doesn't come again. When the time
+    left may not suffice for another message (it is less than twice what the longest one took), the rest goes back to
+    the queue unopened, whose redrive policy must allow for that.
     """
     from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
+    begun, longest = 0, LEAST_SECONDS_A_MESSAGE / 2
+
     def one(record: Any) -> None:
+        nonlocal begun, longest
+        before = shell.invocation.seconds_left
+        if begun and before < 2 * longest:
+            shell.logger.info({"event": "postponed", "message_id": record.message_id, "seconds_left": before})
+            raise _Postponed
+        begun += 1
         try:
             process(record.body)
         except EventInvalid as error:
@@ -304,9 +323,16 @@ def each_message[S: Settings](event: Any, shell: Shell[S], process: Callable[[st
             said = {"event": "returned", "message_id": record.message_id, "error": type(error).__name__}
             shell.logger.error({**said, "detail": _sayable(error)})
             raise
+        finally:
+            if before < math.inf:
+                longest = max(longest, before - shell.invocation.seconds_left)
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return dict(process_partial_response(event=event, record_handler=one, processor=processor))
+
+
+class _Postponed(Exception):
+    """A message that another call has time for."""
 
 
 def _sayable(error: Exception) -> str:

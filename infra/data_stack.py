@@ -127,7 +127,8 @@ class DataStack(cdk.Stack):
             "ValidateBatch",
             validate_batch,
             landing_bucket=True,
-            timeout=300,
+            # One core takes a minute or two for the largest file; what is slow to parse takes longer.
+            timeout=900,
             disk_mb=_disk_mb(deployment.max_object_bytes),
             large_batch_machine_arn=self.large_batches.machine.arn,
             max_object_bytes=deployment.max_object_bytes,
@@ -160,7 +161,8 @@ class DataStack(cdk.Stack):
                 self,
                 f"{name}Inbox",
                 consumer=function,
-                batch_size=10,
+                # One file is one unit of work: what kills a call, or takes all of its time, takes no neighbour with it.
+                batch_size=1,
                 max_concurrency=10,
                 dead_letters=dead_letters,
             )

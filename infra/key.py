@@ -13,8 +13,8 @@ from perennial.project import Loop
 
 __all__ = ["LoopKey"]
 
-# Services that encrypt on our behalf when they publish to the loop's topic.
-PUBLISHERS = ("budgets.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazonaws.com")
+# Services that encrypt on our behalf when they publish to the loop's topic, and say for which account.
+PUBLISHERS = ("budgets.amazonaws.com", "cloudwatch.amazonaws.com")
 
 
 class LoopKey(kms.Key):
@@ -37,6 +37,17 @@ class LoopKey(kms.Key):
                     conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}},
                 )
             )
+        # EventBridge publishes too, but tells KMS neither account nor rule: the topic is in the encryption context, and
+        # names the account. https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html (read 2026-11).
+        topics_of_this_account = f"arn:{cdk.Aws.PARTITION}:sns:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:*"
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("events.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=["*"],
+                conditions={"ArnLike": {"kms:EncryptionContext:aws:sns:topicArn": topics_of_this_account}},
+            )
+        )
         logs_of_this_account = f"arn:{cdk.Aws.PARTITION}:logs:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:log-group:*"
         self.add_to_resource_policy(
             iam.PolicyStatement(

@@ -108,7 +108,7 @@ class LargeBatches(Construct):
         # For the id log; the batch itself is put on record by a function.
         operations = ("GetItem", "PutItem", "UpdateItem", "Query")
         role.may([f"dynamodb:{operation}" for operation in operations], [base.catalog.table_arn])
-        role.may(["kms:DescribeKey", "kms:Encrypt"], [base.key.key_arn])
+        role.may_encrypt_jobs()
         role.may(["s3:GetObject"], [source.objects_arn], because=_SOURCE)
         role.may(["s3:ListBucket"], [source.bucket_arn])
         return role

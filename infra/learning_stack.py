@@ -73,6 +73,7 @@ class LearningStack(LoopStack):
         role = SageMakerRole(self, "JobRole", foundation=self.foundation, log_groups=["TrainingJobs", "ProcessingJobs"])
         role.may_read(lake, "curated/*", "datasets/*", "models/*")
         role.may_write(lake, "models/*", "reports/evaluations/*")
+        role.may_encrypt_jobs()
         role.may(
             ["s3:GetObject"],
             [self.source.objects_arn],

@@ -40,7 +40,8 @@ class Inbox(Construct):
     Parameters
     ----------
     consumer
-        Its timeout sets how long a message stays hidden: six times as long, as AWS advises for Lambda.
+        Its timeout sets how long a message stays hidden: six times as long, as AWS advises for Lambda, but at most a
+        quarter of an hour beyond it, so that a file whose call was cut off isn't left alone for hours.
     batch_size
         Messages a call.
     max_concurrency
@@ -62,14 +63,14 @@ class Inbox(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = dead_letters or DeadLetters(self, "DeadLetters")
-        timeout = consumer.function.timeout or cdk.Duration.seconds(3)
+        timeout_seconds = int((consumer.function.timeout or cdk.Duration.seconds(3)).to_seconds())
         self.queue = sqs.Queue(
             self,
             "Queue",
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             retention_period=KEPT,
-            visibility_timeout=cdk.Duration.seconds(6 * int(timeout.to_seconds())),
+            visibility_timeout=cdk.Duration.seconds(min(6 * timeout_seconds, timeout_seconds + 900)),
             dead_letter_queue=sqs.DeadLetterQueue(max_receive_count=max_receives, queue=self.dead_letters),
         )
         lambda_.EventSourceMapping(

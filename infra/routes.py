@@ -103,16 +103,14 @@ class Route(Construct):
             case Inbox():
                 target.accept_from(EVENTS, self.rule.attr_arn)
             case _:
+                # Without conditions, alone of all our resource policies: "You can't use Condition blocks in Amazon SNS
+                # topic policies for EventBridge" (resource-based policies of EventBridge, read 2026-11).
                 target.add_to_resource_policy(
                     iam.PolicyStatement(
-                        sid=f"Rule{cdk.Names.unique_resource_name(self, max_length=60)}",
+                        sid="EventBridge",
                         principals=[iam.ServicePrincipal(EVENTS)],
                         actions=["sns:Publish"],
                         resources=[target.topic_arn],
-                        conditions={
-                            "ArnEquals": {"aws:SourceArn": self.rule.attr_arn},
-                            "StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID},
-                        },
                     )
                 )
 

@@ -56,6 +56,17 @@ class SageMakerRole(iam.Role):
         self.may(actions, [bucket.arn_for_objects(prefix) for prefix in prefixes], because=_OBJECTS)
         self.may(["kms:Decrypt", "kms:GenerateDataKey"], [self._foundation.key.key_arn])
 
+    def may_encrypt_jobs(self) -> None:
+        """
+        Let a job's volume and output be encrypted with the loop's key.
+
+        SageMaker asks the role for a grant on the volume's key and for Encrypt on the output's: developer guide, "How
+        to use SageMaker AI execution roles" (read 2026-11).
+        """
+        key = self._foundation.key.key_arn
+        self.may(["kms:CreateGrant"], [key], when={"Bool": {"kms:GrantIsForAWSResource": "true"}})
+        self.may(["kms:DescribeKey", "kms:Encrypt"], [key])
+
     def may(self, actions: Sequence[str], on: Sequence[str], *, because: str = "", when: object = None) -> None:
         """Allow `actions` on the resources `on`; a wildcard needs a reason."""
         self.add_to_principal_policy(

@@ -59,7 +59,7 @@ def install(context: Context) -> None:
 
 def key_of(service: str, resource_arn: str) -> str | None:
     """ARN of the customer's key that `resource_arn` is encrypted with; None when there is none."""
-    from ministack.services import dynamodb, kms, sns, sqs
+    from ministack.services import dynamodb, sns, sqs
 
     reference = None
     if service == "s3":
@@ -72,8 +72,13 @@ def key_of(service: str, resource_arn: str) -> str | None:
     elif service == "dynamodb":
         table = dynamodb._tables.get(resource_arn.partition("/")[2].partition("/")[0]) or {}
         reference = (table.get("SSEDescription") or {}).get("KMSMasterKeyArn")
-    if not reference or "alias/aws/" in reference:
-        return None
+    return None if not reference or "alias/aws/" in reference else arn_of_key(reference)
+
+
+def arn_of_key(reference: str) -> str:
+    """ARN of the key that an id, ARN or alias names; the reference itself where there is no such key."""
+    from ministack.services import kms
+
     found = kms._resolve_key(reference)
     return str(found["Arn"]) if found else str(reference)
 

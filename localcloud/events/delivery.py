@@ -28,6 +28,8 @@ from localcloud.extension import require
 _AT_ONCE = 8
 _HOPELESS = ("AccessDenied", "NotFound", "DoesNotExist", "NonExistent", "Validation", "Invalid", "NoPermission")
 _ACTIONS = {"sqs": "sqs:SendMessage", "sns": "sns:Publish", "lambda": "lambda:InvokeFunction"}
+# What SNS and SQS tell KMS a data key is for.
+_ENCRYPTION_CONTEXT = {"sns": "kms:encryptioncontext:aws:sns:topicarn", "sqs": "kms:encryptioncontext:aws:sqs:arn"}
 
 
 class Undeliverable(Exception):
@@ -196,13 +198,16 @@ class Courier:
 
     def _permitted(self, service: str, arn: str, parcel: Parcel) -> None:
         """Let it pass when the resource's own policy lets the delivering service in."""
-        self._allowed(service, arn, _ACTIONS[service], parcel)
+        source = {"aws:sourcearn": parcel.source_arn, "aws:sourceaccount": self._context.account}
+        self._allowed(service, arn, _ACTIONS[service], parcel, source)
         key = encryption.key_of(service, arn)
         if key:
-            # The classic trap: an encrypted queue takes no events unless the key's policy lets EventBridge use it.
-            self._allowed("kms", key, "kms:GenerateDataKey", parcel)
+            # The classic trap: an encrypted queue takes no events unless the key's policy lets EventBridge use it. The
+            # source isn't told to KMS: https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html (2026-11),
+            # "not supported for EventBridge-to-encrypted topics".
+            self._allowed("kms", key, "kms:GenerateDataKey", parcel, {_ENCRYPTION_CONTEXT[service]: arn})
 
-    def _allowed(self, service: str, arn: str, action: str, parcel: Parcel) -> None:
+    def _allowed(self, service: str, arn: str, action: str, parcel: Parcel, conditions: dict[str, str]) -> None:
         found = iam_evaluator._resource_policy(service, arn)
         request = iam_evaluator.EvalContext(
             principal_arn=parcel.service,
@@ -211,7 +216,7 @@ class Courier:
             action=action,
             resource_arn=arn,
             region=self._context.region,
-            service_context={"aws:sourcearn": parcel.source_arn, "aws:sourceaccount": self._context.account},
+            service_context=conditions,
         )
         policy = found[0] if found else None
         if iam_evaluator.evaluate_resource_policy(policy, request, service=parcel.service).decision != "Allow":

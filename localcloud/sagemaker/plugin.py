@@ -32,7 +32,7 @@ def install(context: Context) -> None:
         processing=ProcessingJobs(context, state, shipper),
         endpoints=endpoints,
         runtime=Runtime(context, endpoints, capture),
-        permissions=Permissions(state),
+        permissions=Permissions(context, state),
     )
     api = Api(parts)
     context.register_service(

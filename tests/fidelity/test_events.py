@@ -146,6 +146,59 @@ def test_an_encrypted_queue_takes_no_events_unless_its_key_lets_eventbridge_use_
     assert json.loads(cloud.receive(url)["Body"])["detail"] == {"n": 2}
 
 
+def test_eventbridge_does_not_tell_the_key_of_an_encrypted_topic_for_whom_it_publishes(cloud: Cloud) -> None:
+    """sns-key-management.html, 2026-11: aws:SourceAccount and aws:SourceArn in a key policy are "not supported for
+    EventBridge-to-encrypted topics"; SNS's encryption context names the topic."""
+    kms = cloud.client("kms")
+    root = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "kms:*", "Resource": "*"}
+
+    def let(key: str, condition: dict[str, Any]) -> None:
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
+            "Resource": "*",
+            "Condition": condition,
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [root, statement]})
+        kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy)
+
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    sns = cloud.client("sns")
+    topic = sns.create_topic(Name=fresh("topic"), Attributes={"KmsMasterKeyId": key})["TopicArn"]
+    publish = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": topic,
+    }
+    sns.set_topic_attributes(
+        TopicArn=topic,
+        AttributeName="Policy",
+        AttributeValue=json.dumps({"Version": "2012-10-17", "Statement": [publish]}),
+    )
+    heard, heard_arn = cloud.queue()
+    open_to_topics = {**publish, "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    cloud.client("sqs").set_queue_attributes(
+        QueueUrl=heard,
+        Attributes={
+            "Policy": json.dumps({"Version": "2012-10-17", "Statement": [{**open_to_topics, "Resource": heard_arn}]})
+        },
+    )
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=heard_arn)
+    dead, dead_arn = cloud.queue()
+    source = fresh("source")
+    rule = Rule(cloud, {"source": [source]})
+    rule.let_in(dead, dead_arn)
+    rule.to(Arn=topic, DeadLetterConfig={"Arn": dead_arn})
+    let(key, {"StringEquals": {"aws:SourceAccount": ACCOUNT}})
+    put(cloud, source, {"n": 1})
+    assert "kms:GenerateDataKey" in cloud.receive(dead)["MessageAttributes"]["ERROR_MESSAGE"]["StringValue"]
+    let(key, {"ArnLike": {"kms:EncryptionContext:aws:sns:topicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:*"}})
+    put(cloud, source, {"n": 2})
+    assert json.loads(json.loads(cloud.receive(heard)["Body"])["Message"])["detail"] == {"n": 2}
+
+
 def test_a_state_machine_is_started_as_the_targets_role_and_named_after_the_event(cloud: Cloud) -> None:
     """eb-targets.html, 2026-11; AWS names the execution {event id}_{target id}."""
     machine = cloud.machine(single({"Type": "Succeed"}))

@@ -121,6 +121,67 @@ def test_a_role_may_only_be_handed_to_sagemaker_by_who_may_pass_it(cloud: Cloud)
     assert "iam:PassRole" not in str(error.value), "what is wrong now is the model, not the role"
 
 
+def _training_job(role: str, **members: Any) -> dict[str, Any]:
+    """A job that is refused for its image once its keys may be used."""
+    return {
+        "TrainingJobName": fresh("job"),
+        "AlgorithmSpecification": {"TrainingImage": "no-such-image", "TrainingInputMode": "File"},
+        "RoleArn": role,
+        "OutputDataConfig": {"S3OutputPath": "s3://bucket/jobs"} | members.get("output", {}),
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5}
+        | members.get("resources", {}),
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    }
+
+
+def _processing_job(role: str, **members: Any) -> dict[str, Any]:
+    cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5}
+    return {
+        "ProcessingJobName": fresh("job"),
+        "AppSpecification": {"ImageUri": "no-such-image", "ContainerEntrypoint": ["python3", "a.py"]},
+        "RoleArn": role,
+        "ProcessingOutputConfig": {"Outputs": []} | members.get("output", {}),
+        "ProcessingResources": {"ClusterConfig": cluster | members.get("resources", {})},
+    }
+
+
+@pytest.mark.parametrize(
+    ("operation", "job"), [("create_training_job", _training_job), ("create_processing_job", _processing_job)]
+)
+def test_a_jobs_volume_key_needs_a_grant_of_its_role_or_of_its_caller(cloud: Cloud, operation: str, job: Any) -> None:
+    """sagemaker-roles.html and api-permissions-reference.html, 2026-11: kms:CreateGrant where VolumeKmsKeyId is given,
+    of the associated role or else of the caller."""
+    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    grant = allow("kms:CreateGrant", resource=key)
+    grant["Condition"] = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+    calling = (allow("sagemaker:*"), allow("iam:PassRole"))
+    plain, granting = (cloud.role(*more, service="sagemaker") for more in ((), (grant,)))
+
+    def error(caller: str, role: str) -> str:
+        with pytest.raises(ClientError) as refusal:
+            getattr(cloud.as_role(caller, "sagemaker"), operation)(**job(role, resources={"VolumeKmsKeyId": key}))
+        return str(refusal.value)
+
+    without, with_grant = cloud.role(*calling), cloud.role(*calling, grant)
+    assert "AccessDenied" in error(without, plain) and "kms:CreateGrant" in error(without, plain)
+    assert "kms" not in error(without, granting)
+    assert "kms" not in error(with_grant, plain)
+
+
+@pytest.mark.parametrize(
+    ("operation", "job"), [("create_training_job", _training_job), ("create_processing_job", _processing_job)]
+)
+def test_a_jobs_output_key_needs_encrypt_of_its_role(cloud: Cloud, operation: str, job: Any) -> None:
+    """sagemaker-roles.html, 2026-11: kms:Encrypt "if you specify a KMS key in the output configuration"."""
+    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    create = getattr(cloud.as_role(cloud.role(allow("*")), "sagemaker"), operation)
+    with pytest.raises(ClientError, match="kms:Encrypt"):
+        create(**job(cloud.role(service="sagemaker"), output={"KmsKeyId": key}))
+    with pytest.raises(ClientError) as error:
+        create(**job(cloud.role(allow("kms:Encrypt", resource=key), service="sagemaker"), output={"KmsKeyId": key}))
+    assert "kms" not in str(error.value), "what is wrong now is the image, not the key"
+
+
 def test_the_root_pair_may_do_everything(cloud: Cloud) -> None:
     who = cloud.client("sts").get_caller_identity()
     assert (who["Account"], who["Arn"]) == (ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")

@@ -126,6 +126,33 @@ def test_even_when_all_fail_each_is_named(world: World) -> None:
     assert len(answer["batchItemFailures"]) == 2
 
 
+class Hourglass:
+    """Lambda's context of a call with so many seconds, of which each message takes some."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.left * 1000)
+
+
+@pytest.mark.parametrize(("seconds", "opened"), [(300, 7), (100, 4), (25, 1), (1, 1)])
+def test_what_does_not_fit_into_the_time_left_goes_back_unopened(world: World, seconds: float, opened: int) -> None:
+    """With 20 seconds a message, 100 suffice for four: the fifth would have no room to take longer than the others."""
+    shell, done = world.shell(append_ledger), []
+    shell.invocation.context = hourglass = Hourglass(seconds)
+
+    def process(body: str) -> None:
+        done.append(json.loads(body)["n"])
+        hourglass.left -= 20
+
+    answer = _shell.each_message(messages(*({"n": number} for number in range(7))), shell, process)
+
+    again = [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+    assert done == list(range(opened))
+    assert again == [f"m{number}" for number in range(opened, 7)]
+
+
 def test_the_loop_is_read_once(world: World) -> None:
     shell, read = world.shell(roll_back), []
     world.clients.s3.meta.events.register("before-call.s3.GetObject", lambda **_: read.append(1))

@@ -21,7 +21,12 @@ STACK_POLICIES = {
 }
 # Lambda's guide gives execution roles a trust without conditions, and keeps aws:SourceArn for policies on functions.
 WITHOUT_SOURCE = {"lambda.amazonaws.com"}
-SOURCE_KEYS = ("aws:SourceArn", "aws:SourceAccount", "kms:EncryptionContext:aws:logs:arn")
+SOURCE_KEYS = (
+    *("aws:SourceArn", "aws:SourceAccount", "kms:EncryptionContext:aws:logs:arn"),
+    "kms:EncryptionContext:aws:sns:topicArn",
+)
+# EventBridge publishes to no topic whose policy has conditions for it.
+UNCONDITIONAL = {"events.amazonaws.com": "sns:Publish"}
 # What every function has, whatever its docstring says: its own log, traces, the loop's file and its key; and what
 # comes with its wiring: its queue or dead-letter queue.
 UNSAID = {
@@ -46,8 +51,45 @@ def test_p55_every_service_principal_acts_for_this_account_only(assembly: Assemb
         service = statement.get("Principal", {}) if statement["Effect"] == "Allow" else {}
         if isinstance(service, dict) and "Service" in service:
             seen.add(json.dumps(service["Service"]))
+            if UNCONDITIONAL.get(service["Service"] if isinstance(service["Service"], str) else "") == (
+                statement["Action"]
+            ):
+                assert "Condition" not in statement, name
+                continue
             assert any(key in json.dumps(statement["Condition"]) for key in SOURCE_KEYS), name
     assert len(seen) >= 4
+
+
+def test_eventbridge_may_use_the_key_for_topics_of_this_account_and_for_nothing_else(assembly: Assembly):
+    conditions = [
+        statement["Condition"]
+        for _, statement in statements(assembly, "AWS::KMS::Key")
+        if statement["Principal"].get("Service") == "events.amazonaws.com"
+    ]
+    (condition,) = conditions
+    assert list(condition) == ["ArnLike"]
+    assert list(condition["ArnLike"]) == ["kms:EncryptionContext:aws:sns:topicArn"]
+    said = json.dumps(condition)
+    assert all(part in said for part in ("AWS::Region", "AWS::AccountId", ":*")), said
+
+
+def test_every_role_of_a_job_may_have_its_volume_and_output_encrypted(assembly: Assembly):
+    """Without a grant no job with a volume key starts."""
+    granted: dict[str, set[str]] = {}
+    for _, _, policy in assembly.resources("AWS::IAM::Policy"):
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            for role in policy["Properties"]["Roles"]:
+                actions = statement["Action"]
+                granted.setdefault(role["Ref"], set()).update([actions] if isinstance(actions, str) else actions)
+    jobs = [
+        name
+        for _, name, role in assembly.resources("AWS::IAM::Role")
+        for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        if statement["Principal"]["Service"] == "sagemaker.amazonaws.com" and "ModelRole" not in name
+    ]
+    assert len(jobs) >= 2
+    for role in jobs:
+        assert {"kms:CreateGrant", "kms:Encrypt", "kms:DescribeKey"} <= granted[role], role
 
 
 def test_p55_every_role_that_a_service_takes_is_taken_for_this_account_only(assembly: Assembly):
