@@ -55,7 +55,7 @@ class LargeBatches(Construct):
         self.job_role = self._job_role(source)
         tags = foundation.tags
         parts = LargeBatchParts(
-            record=record.arn,
+            record=record.version_arn,
             dead_letters_url=dead_letters.queue_url,
             partition=cdk.Aws.PARTITION,
             region=cdk.Aws.REGION,
@@ -77,8 +77,8 @@ class LargeBatches(Construct):
             "Machine",
             foundation=foundation,
             definition=large_batch_definition(parts),
+            calls=[record],
             statements=[
-                iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[record.arn]),
                 iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[dead_letters.queue_arn]),
                 *sync_statements(stack, foundation.resource_prefix, self.job_role.role_arn, kinds=("Processing",)),
             ],

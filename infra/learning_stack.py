@@ -130,13 +130,14 @@ class LearningStack(LoopStack):
 
     def _make_machine(self) -> StateMachine:
         base, made = self.foundation, self.functions
+        # The newest, as the alarm and people call it: an export that changes with each deployment can't be imported.
         back, rollout = self.serving.functions["RollBack"].arn, self.serving.machine.arn
         parts = LearningParts(
-            freeze=made["FreezeDataset"].arn,
-            judge=made["JudgeCandidate"].arn,
-            register=made["RegisterModel"].arn,
-            approve=made["RequestApproval"].arn,
-            conclude=made["ConcludeRun"].arn,
+            freeze=made["FreezeDataset"].version_arn,
+            judge=made["JudgeCandidate"].version_arn,
+            register=made["RegisterModel"].version_arn,
+            approve=made["RequestApproval"].version_arn,
+            conclude=made["ConcludeRun"].version_arn,
             roll_back=back,
             rollout_machine=rollout,
             train=self._train(),
@@ -154,10 +155,9 @@ class LearningStack(LoopStack):
             "LearningMachine",
             foundation=base,
             definition=learning_definition(parts),
+            calls=[made[name] for name in called],
             statements=[
-                iam.PolicyStatement(
-                    actions=["lambda:InvokeFunction"], resources=[*(made[name].arn for name in called), back]
-                ),
+                iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[back]),
                 *sync_statements(self, base.resource_prefix, self.job_role.role_arn),
                 iam.PolicyStatement(actions=["states:StartExecution"], resources=[rollout]),
                 iam.PolicyStatement(actions=["states:DescribeExecution", "states:StopExecution"], resources=[rollouts]),

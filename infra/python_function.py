@@ -90,6 +90,9 @@ class PythonFunction(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             log_group=self.log_group,
             dead_letter_queue=dead_letters,
+            # One that a running execution calls must outlive the deployment that replaces it; deleting the function
+            # deletes them all. One that a failed deployment published must go: else the next could not publish it.
+            current_version_options=lambda_.VersionOptions(removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
         )
         self._let_it_run()
 
@@ -97,6 +100,11 @@ class PythonFunction(Construct):
     def arn(self) -> str:
         """Its ARN."""
         return self.function.function_arn
+
+    @property
+    def version_arn(self) -> str:
+        """The ARN of the version that this deployment publishes: its code and environment never change."""
+        return self.function.current_version.function_arn
 
     @property
     def name(self) -> str:

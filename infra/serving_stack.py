@@ -108,11 +108,11 @@ class ServingStack(LoopStack):
     def _make_machine(self) -> StateMachine:
         made = self.functions
         parts = RolloutParts(
-            prepare=made["PrepareRollout"].arn,
-            smoke_test=made["SmokeTest"].arn,
-            analyse=made["AnalyseCanary"].arn,
-            finish=made["FinishRollout"].arn,
-            roll_back=made["RollBack"].arn,
+            prepare=made["PrepareRollout"].version_arn,
+            smoke_test=made["SmokeTest"].version_arn,
+            analyse=made["AnalyseCanary"].version_arn,
+            finish=made["FinishRollout"].version_arn,
+            roll_back=made["RollBack"].version_arn,
             model_role=self.model_role.role_arn,
             partition=cdk.Aws.PARTITION,
             timeout_seconds=rollout_seconds(self.foundation.loop.rollout),
@@ -120,16 +120,14 @@ class ServingStack(LoopStack):
         named = f"{self.foundation.resource_prefix}*"
         models, configs = self._arn("model", named), self._arn("endpoint-config", named)
         endpoint = self._arn("endpoint", self.foundation.endpoint_name)
-        called = [
-            made[key].arn for key in ("PrepareRollout", "SmokeTest", "AnalyseCanary", "FinishRollout", "RollBack")
-        ]
+        called = ("PrepareRollout", "SmokeTest", "AnalyseCanary", "FinishRollout", "RollBack")
         return StateMachine(
             self,
             "RolloutMachine",
             foundation=self.foundation,
             definition=rollout_definition(parts),
+            calls=[made[name] for name in called],
             statements=[
-                iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=called),
                 iam.PolicyStatement(
                     actions=["sagemaker:CreateModel", "sagemaker:DescribeModel", "sagemaker:AddTags"],
                     resources=[models],

@@ -12,9 +12,11 @@ from constructs import Construct
 
 from infra.acknowledged import acknowledge
 from infra.foundation import Foundation
+from infra.python_function import PythonFunction
 
 __all__ = ["StateMachine"]
 
+_VERSIONS = "Versions are numbered when published; executions go on calling those of the deployment that began them."
 _OWN = "X-Ray and CloudWatch's log delivery, which Step Functions needs to trace and log, accept no resource."
 
 
@@ -26,8 +28,10 @@ class StateMachine(Construct):
     ----------
     definition
         Amazon States Language as data; tokens in it are resolved at deployment.
+    calls
+        Functions whose published versions it calls, those of earlier deployments included.
     statements
-        What its role may do, beside writing logs and traces.
+        What else its role may do, beside writing logs and traces.
     because
         Why wildcards in `statements` are as narrow as they can be: resource, reason.
     """
@@ -39,6 +43,7 @@ class StateMachine(Construct):
         *,
         foundation: Foundation,
         definition: dict[str, Any],
+        calls: Sequence[PythonFunction],
         statements: Sequence[iam.PolicyStatement],
         because: dict[str, str] | None = None,
     ) -> None:
@@ -52,8 +57,12 @@ class StateMachine(Construct):
             ),
             description=f"What the machine {construct_id} of {foundation.name} may do",
         )
+        versions = [f"{function.arn}:*" for function in calls]
+        self.role.add_to_principal_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=versions))
         for statement in statements:
             self.role.add_to_principal_policy(statement)
+        for resource in versions:
+            acknowledge(self.role, "AwsSolutions-IAM5[Resource::{}]", _VERSIONS, subject=resource)
         for resource, reason in (because or {}).items():
             acknowledge(self.role, "AwsSolutions-IAM5[Resource::{}]", reason, subject=resource)
         acknowledge(self.role, "AwsSolutions-IAM5[Resource::*]", _OWN)

@@ -31,7 +31,7 @@ def definitions(template: dict[str, Any], others: dict[str, dict[str, Any]] | No
     """
     Every state machine of a template by its logical id, as a definition that an interpreter takes.
 
-    A function's ARN ends in the function's logical id, so that who runs the definition can tell them apart.
+    A function's name is its logical id, so that who runs the definition can tell them apart; any version's number is 1.
 
     Parameters
     ----------
@@ -77,7 +77,9 @@ def resolved(value: Any, template: dict[str, Any], others: dict[str, dict[str, A
 
 
 def _ref(resources: dict[str, Any], name: str) -> str:
-    # A state machine's, a topic's and a managed policy's Ref is its ARN; others' is a name.
+    # A state machine's, a topic's and a managed policy's Ref is its ARN, a version's the function's with its number.
+    if resources[name]["Type"] == "AWS::Lambda::Version":
+        return f"{_arn(resources, resources[name]['Properties']['FunctionName']['Ref'])}:1"
     if resources[name]["Type"] in ("AWS::StepFunctions::StateMachine", "AWS::SNS::Topic"):
         return _arn(resources, name)
     return name

@@ -57,7 +57,7 @@ def test_every_resource_is_an_integration_that_exists_or_a_function_of_the_app(m
     for name, state in tasks(machines):
         resource = state["Resource"]
         if resource.startswith("arn:aws:lambda:"):
-            assert resource.rpartition(":")[2] in functions, name
+            assert resource.split(":")[6] in functions, name
         else:
             assert resource.removeprefix(PREFIX) in OPTIMIZED.keys() | SDK, f"{name}: {resource}"
 
