@@ -281,7 +281,7 @@ def test_a_deleted_stack_leaves_no_version_whatever_their_deletion_policy(cloud:
 
 
 def test_the_log_of_a_version_says_which_one(cloud: Cloud) -> None:
-    """docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html, 2026-11: the version is in the stream's name."""
+    """monitoring-cloudwatchlogs.html of the developer guide, 2026-11: the version is in the stream's name."""
     name = telling(cloud, "x", "a")
     publish(cloud, name)
     called = cloud.client("lambda").invoke(FunctionName=name, Qualifier="1")
