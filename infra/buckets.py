@@ -31,7 +31,7 @@ class AccessLogs(s3.Bucket):
             lifecycle_rules=[
                 s3.LifecycleRule(expiration=cdk.Duration.days(365), noncurrent_version_expiration=cdk.Duration.days(30))
             ],
-            removal_policy=deployment.removal_policy,
+            removal_policy=deployment.bucket_policy,
         )
 
 
@@ -82,7 +82,7 @@ class Storage(s3.Bucket):
             server_access_logs_bucket=access_logs,
             server_access_logs_prefix=f"{construct_id.lower()}/",
             lifecycle_rules=_lifecycle(noncurrent_days, temporary_prefixes),
-            removal_policy=deployment.removal_policy,
+            removal_policy=deployment.bucket_policy,
         )
         if announces:
             # The property itself: the L2 flag would deploy a custom resource's function for it.

@@ -309,6 +309,8 @@ class DataStack(cdk.Stack):
             self,
             "TearDown",
             foundation=base,
+            machine=self.large_batches.machine,
+            # Captures and access logs come late: the lake goes before the bucket that its own emptying is logged in.
             buckets=() if base.deployment.keep_data else (base.landing, base.lake, base.audit, self.access_logs),
         )
         outputs = {

@@ -84,11 +84,16 @@ class Foundation:
         """How long logs are kept; a number of days that CloudWatch knows."""
         return retention(self.deployment.log_retention_days)
 
-    def log_group(self, scope: Construct, construct_id: str = "Log") -> logs.LogGroup:
-        """A log group of `scope`'s own: encrypted with the loop's key, kept for so long, gone with its stack."""
+    def log_group(self, scope: Construct, construct_id: str = "Log", *, name: str | None = None) -> logs.LogGroup:
+        """
+        A log group of `scope`'s own: encrypted with the loop's key, kept for so long, gone with its stack.
+
+        `name` is for groups that AWS names.
+        """
         return logs.LogGroup(
             scope,
             construct_id,
+            log_group_name=name,
             retention=self.log_retention,
             encryption_key=self.key,
             removal_policy=cdk.RemovalPolicy.DESTROY,

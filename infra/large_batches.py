@@ -88,13 +88,7 @@ class LargeBatches(Construct):
     def let_start(self, function: PythonFunction) -> None:
         """Let a function start the machine, and see what became of an execution."""
         function.may(["states:StartExecution"], [self.machine.arn])
-        executions = cdk.Stack.of(self).format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{self.machine.machine.state_machine_name}:*",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        function.may(["states:DescribeExecution"], [executions], because=_FILES)
+        function.may(["states:DescribeExecution"], [self.machine.executions_arn], because=_FILES)
 
     def _job_role(self, source: SourceBundle) -> SageMakerRole:
         """The job reads what landed, and its order; it writes what validate_batch writes."""

@@ -64,7 +64,7 @@ class LearningStack(LoopStack):
         self.machine = self._make_machine()
         self._make_trigger()
         self._settle_approvals()
-        TearDown(self, "TearDown", foundation=base, group=self.group)
+        TearDown(self, "TearDown", foundation=base, machine=self.machine, group=self.group)
         self._output()
 
     def _job_role(self) -> SageMakerRole:
@@ -149,7 +149,7 @@ class LearningStack(LoopStack):
         )
         called = ("FreezeDataset", "JudgeCandidate", "RegisterModel", "RequestApproval", "ConcludeRun")
         jobs = [self._arn(kind, f"{base.resource_prefix}*") for kind in ("training-job", "processing-job")]
-        rollouts = self._executions(self.serving.machine)
+        rollouts = self.serving.machine.executions_arn
         machine = StateMachine(
             self,
             "LearningMachine",
@@ -230,7 +230,7 @@ class LearningStack(LoopStack):
             learning_machine_arn=self.machine.arn,
         )
         decide.may(["states:StartExecution"], [self.machine.arn])
-        decide.may(["states:DescribeExecution"], [self._executions(self.machine)], because=_RUNS)
+        decide.may(["states:DescribeExecution"], [self.machine.executions_arn], because=_RUNS)
         decide.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
         decide.may_announce()
         Route(
@@ -270,14 +270,6 @@ class LearningStack(LoopStack):
 
     def _job_tags(self) -> list[dict[str, str]]:
         return [{"Key": key, "Value": value} for key, value in self.foundation.tags.items()]
-
-    def _executions(self, machine: StateMachine) -> str:
-        return self.format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{machine.machine.state_machine_name}:*",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
 
     def _output(self) -> None:
         outputs = {

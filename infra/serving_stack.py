@@ -51,7 +51,10 @@ class ServingStack(LoopStack):
         self._make_functions()
         self.machine = self._make_machine()
         self.roll_back_alarms = {slot: self._make_roll_back_alarm(slot) for slot in SLOTS}
-        TearDown(self, "TearDown", foundation=base, endpoint=True)
+        # SageMaker would make it, without a key and for ever. It goes after the endpoint whose containers write to it.
+        endpoint_log = base.log_group(self, "EndpointLog", name=f"/aws/sagemaker/Endpoints/{base.endpoint_name}")
+        tear_down = TearDown(self, "TearDown", foundation=base, machine=self.machine, endpoint=True)
+        tear_down.resource.node.add_dependency(endpoint_log)
         self._output()
 
     def _model_role(self) -> SageMakerRole:

@@ -187,6 +187,15 @@ class Deployment:
         return {**found, "owner": owner} if owner else found
 
     @property
+    def bucket_policy(self) -> cdk.RemovalPolicy:
+        """
+        What CloudFormation does with a bucket whose stack is destroyed: nothing.
+
+        It can't delete one that something lands in meanwhile, so the teardown does, unless data is kept.
+        """
+        return cdk.RemovalPolicy.RETAIN if self.keep_data else cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+
+    @property
     def removal_policy(self) -> cdk.RemovalPolicy:
         """What becomes of data when its stack is destroyed."""
         return cdk.RemovalPolicy.RETAIN if self.keep_data else cdk.RemovalPolicy.DESTROY

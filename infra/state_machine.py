@@ -80,3 +80,13 @@ class StateMachine(Construct):
     def arn(self) -> str:
         """Its ARN."""
         return self.machine.state_machine_arn
+
+    @property
+    def executions_arn(self) -> str:
+        """The ARN pattern of its executions."""
+        return cdk.Stack.of(self).format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{self.machine.state_machine_name}:*",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )

@@ -1,4 +1,4 @@
-"""What a stack's deletion must do that CloudFormation can't: empty buckets, delete what rollouts and runs made."""
+"""What a stack's deletion must do that CloudFormation can't: stop runs, delete buckets and what rollouts made."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from constructs import Construct
 from functions import tear_down
 from infra.foundation import Foundation
 from infra.python_function import PythonFunction
+from infra.state_machine import StateMachine
 
 __all__ = ["TearDown"]
 
@@ -25,10 +26,12 @@ class TearDown(Construct):
 
     Parameters
     ----------
+    machine
+        Whose executions are stopped.
     buckets
-        Emptied, versions included.
+        Deleted with all that is in them, in this order, and the logs of the loop's jobs after them.
     endpoint
-        Whether to delete the loop's endpoint with its log group, configurations and models.
+        Whether to delete the loop's endpoint, configurations and models.
     group
         A model package group whose packages are deleted.
     """
@@ -39,6 +42,7 @@ class TearDown(Construct):
         construct_id: str,
         *,
         foundation: Foundation,
+        machine: StateMachine | None = None,
         buckets: Sequence[s3.IBucket] = (),
         endpoint: bool = False,
         group: sagemaker.CfnModelPackageGroup | None = None,
@@ -50,13 +54,17 @@ class TearDown(Construct):
             module=tear_down,
             foundation=foundation,
             settings={
+                "state_machine_arn": machine.arn if machine else "",
                 "bucket_names": tuple(bucket.bucket_name for bucket in buckets),
                 "endpoint_name": foundation.endpoint_name if endpoint else "",
                 "model_package_group": group.model_package_group_name if group else "",
             },
             timeout_seconds=900,
         )
-        self._may_empty(buckets)
+        if machine:
+            self._may_stop(machine)
+        if buckets:
+            self._may_delete_buckets(foundation, buckets)
         if endpoint:
             self._may_delete_endpoint(foundation)
         if group:
@@ -70,12 +78,26 @@ class TearDown(Construct):
             roles=[self.function.role],
             statements=[iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.arn])],
         )
-        for needed in (*buckets, *([group] if group else ()), self.function, go_on):
+        for needed in (*buckets, *([group] if group else ()), *([machine] if machine else ()), self.function, go_on):
             self.resource.node.add_dependency(needed)
 
-    def _may_empty(self, buckets: Sequence[s3.IBucket]) -> None:
+    def _may_stop(self, machine: StateMachine) -> None:
+        self.function.may(["states:ListExecutions"], [machine.arn])
+        self.function.may(
+            ["states:StopExecution"],
+            [machine.executions_arn],
+            because="Executions are named from runs and files; they are of this stack's own machine only.",
+        )
+
+    def _may_delete_buckets(self, foundation: Foundation, buckets: Sequence[s3.IBucket]) -> None:
         for bucket in buckets:
-            self.function.may(["s3:ListBucketVersions", "s3:ListBucketMultipartUploads"], [bucket.bucket_arn])
+            self.function.may(
+                [
+                    *("s3:PutBucketLogging", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"),
+                    "s3:DeleteBucket",
+                ],
+                [bucket.bucket_arn],
+            )
             self.function.may(
                 [
                     *("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"),
@@ -84,6 +106,22 @@ class TearDown(Construct):
                 [bucket.arn_for_objects("*")],
                 because="Deleting the stack empties this bucket, whatever is in it; production keeps its buckets.",
             )
+        stack = cdk.Stack.of(self)
+        for group in ("TrainingJobs", "ProcessingJobs"):
+            name = f"/aws/sagemaker/{group}"
+            arn = stack.format_arn(
+                service="logs",
+                resource="log-group",
+                resource_name=name,
+                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+            )
+            streams = f"{arn}:log-stream:{foundation.resource_prefix}*"
+            self.function.may(
+                ["logs:DescribeLogStreams"],
+                [arn, f"{arn}:*"],
+                because="CloudWatch Logs writes a group's ARN with and without :* at its end; names are only listed.",
+            )
+            self.function.may(["logs:DeleteLogStream"], [streams], because=_NAMES)
 
     def _may_delete_endpoint(self, foundation: Foundation) -> None:
         stack = cdk.Stack.of(self)
@@ -92,24 +130,13 @@ class TearDown(Construct):
         named = f"{foundation.resource_prefix}*"
         config = stack.format_arn(service="sagemaker", resource="endpoint-config", resource_name=named)
         model = stack.format_arn(service="sagemaker", resource="model", resource_name=named)
-        self.function.may(["sagemaker:DeleteEndpoint", "sagemaker:ListTags"], [endpoint])
+        self.function.may(["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], [endpoint])
         self.function.may(
             ["sagemaker:DeleteEndpointConfig", "sagemaker:ListTags"],
             [config],
             because=_NAMES,
         )
         self.function.may(["sagemaker:DeleteModel", "sagemaker:ListTags"], [model], because=_NAMES)
-        group = stack.format_arn(
-            service="logs",
-            resource="log-group",
-            resource_name=f"/aws/sagemaker/Endpoints/{name}",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        self.function.may(
-            ["logs:DeleteLogGroup"],
-            [group, f"{group}:*"],
-            because="CloudWatch Logs writes the ARN of this one log group with and without :* at its end.",
-        )
         self.function.may_anywhere(
             ["sagemaker:ListEndpointConfigs", "sagemaker:ListModels"],
             because="Listing endpoint configurations and models accepts no resource; nothing is deleted by it.",

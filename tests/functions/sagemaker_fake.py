@@ -124,7 +124,9 @@ class FakeSageMaker:
         return {"EndpointArn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/" + said["EndpointName"]}
 
     def _DeleteEndpoint(self, said: Answer) -> Answer:  # noqa: N802
-        self._endpoint(said["EndpointName"])
+        status = self._endpoint(said["EndpointName"]).status
+        if status not in ("InService", "Failed", "OutOfService"):
+            raise Refused("ValidationException", f"Cannot delete endpoint in status {status}.")
         del self.endpoints[said["EndpointName"]]
         return {}
 

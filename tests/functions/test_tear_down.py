@@ -18,6 +18,7 @@ from tests.functions.world import AUDIT, ENDPOINT, GROUP, LAKE, LANDING, World, 
 
 BUCKETS = (LANDING, LAKE, AUDIT)
 OURS = {DEPLOYMENT_TAG: "demo--dev"}
+JOB_LOGS = ("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs")
 
 
 class Inbox:
@@ -55,6 +56,11 @@ def delete(world: World, inbox: Inbox, **changes: Any) -> Any:
     return world.run(tear_down, event, **{"bucket_names": BUCKETS, "endpoint_name": ENDPOINT, **changes})
 
 
+def buckets(world: World) -> set[str]:
+    """Those of `BUCKETS` that are still there."""
+    return {bucket["Name"] for bucket in world.clients.s3.list_buckets()["Buckets"]} & set(BUCKETS)
+
+
 def fill(world: World) -> None:
     """Objects with versions, a delete marker, an unfinished upload and a locked ledger entry."""
     s3 = world.clients.s3
@@ -79,23 +85,104 @@ def test_deleting_the_stack_leaves_nothing_of_the_loop(world: World, inbox: Inbo
     fake.configs = {"demo--dev--v1": OURS, "demo--dev--v1-r": OURS}
     fake.models = {"demo--dev--v1": OURS}
     fake.packages = {f"arn:aws:sagemaker:us-east-1:123456789012:model-package/{GROUP}/1": {}}
-    for endpoint in (ENDPOINT, "others"):
-        world.clients.logs.create_log_group(logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}")
+    logs = world.clients.logs
+    for group in JOB_LOGS:
+        logs.create_log_group(logGroupName=group)
+        for stream in ("demo--dev--a/algo-1", "demo--prod--a/algo-1"):
+            logs.create_log_stream(logGroupName=group, logStreamName=stream)
 
     answer = delete(world, inbox)
 
     assert answer["status"] == "SUCCESS"
     assert (fake.endpoints, fake.configs, fake.models, fake.packages) == ({}, {}, {}, {})
-    for bucket in BUCKETS:
-        left = world.clients.s3.list_object_versions(Bucket=bucket)
-        assert not left.get("Versions") and not left.get("DeleteMarkers")
-        assert not world.clients.s3.list_multipart_uploads(Bucket=bucket).get("Uploads")
-    groups = world.clients.logs.describe_log_groups()["logGroups"]
-    assert [group["logGroupName"] for group in groups] == ["/aws/sagemaker/Endpoints/others"]
+    assert buckets(world) == set()
+    for group in JOB_LOGS:
+        streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
+        assert [stream["logStreamName"] for stream in streams] == ["demo--prod--a/algo-1"]
     [told] = inbox.got
     sent = load_event("cloudformation_delete")
     assert ("SUCCESS", sent["PhysicalResourceId"]) == (told["Status"], told["PhysicalResourceId"])
     assert (sent["StackId"], sent["RequestId"]) == (told["StackId"], told["RequestId"])
+
+
+def late_object(world: World, bucket: str, key: str, *, times: int) -> list[str]:
+    """Puts an object into `bucket` just before S3 is asked to delete it; gives the keys that were put."""
+    come: list[str] = []
+
+    def put(params: Any, **_: Any) -> None:
+        if params["Bucket"] == bucket and len(come) < times:
+            come.append(f"{key}-{len(come)}")
+            world.clients.s3.put_object(Bucket=bucket, Key=come[-1], Body=b"late")
+
+    world.clients.s3.meta.events.register_first("provide-client-params.s3.DeleteBucket", put)
+    return come
+
+
+def test_captures_and_access_logs_that_come_late_do_not_keep_a_bucket(world: World, inbox: Inbox) -> None:
+    """S3 delivers access logs within hours, SageMaker captures within minutes: also while their bucket is emptied."""
+    fill(world)
+    captures = late_object(world, LAKE, "capture/late.jsonl", times=3)
+
+    answer = delete(world, inbox)
+
+    assert len(captures) == 3
+    assert answer["status"] == "SUCCESS"
+    assert buckets(world) == set()
+
+
+def test_no_access_logs_are_written_any_more_before_the_first_bucket_is_emptied(world: World, inbox: Inbox) -> None:
+    fill(world)
+    calls: list[str] = []
+    for operation in ("PutBucketLogging", "DeleteBucket", "DeleteObjects"):
+        world.clients.s3.meta.events.register_first(
+            f"before-call.s3.{operation}", lambda model, **_: calls.append(model.name)
+        )
+
+    delete(world, inbox)
+
+    assert calls[: len(BUCKETS)] == ["PutBucketLogging"] * len(BUCKETS)
+    assert "PutBucketLogging" not in calls[len(BUCKETS) :]
+
+
+def test_an_endpoint_that_is_changing_is_waited_for(world: World, inbox: Inbox) -> None:
+    """DeleteEndpoint of one that is Updating is a ValidationException."""
+    fake = world.sagemaker
+    fake.endpoints[ENDPOINT] = endpoint = FakeEndpoint("demo--dev--v1", {"blue": 1.0})
+    statuses = ["Updating", "Updating", "InService"]
+
+    def slowly(operation: str) -> None:
+        if operation == "DescribeEndpoint" and statuses:
+            endpoint.status = statuses.pop(0)
+
+    fake.meanwhile = slowly
+
+    assert delete(world, inbox, bucket_names=())["status"] == "SUCCESS"
+    assert (statuses, fake.endpoints) == ([], {})
+
+
+def test_runs_are_stopped_before_what_they_use_goes(world: World, inbox: Inbox) -> None:
+    states = world.clients.stepfunctions
+    wait = json.dumps({"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 9_999, "End": True}}})
+    role = "arn:aws:iam::123456789012:role/states"
+    machine = states.create_state_machine(name="learning", definition=wait, roleArn=role)["stateMachineArn"]
+    started = states.start_execution(stateMachineArn=machine, name="run", input="{}")["executionArn"]
+
+    answer = delete(world, inbox, state_machine_arn=machine)
+
+    assert answer["status"] == "SUCCESS"
+    assert states.describe_execution(executionArn=started)["status"] == "ABORTED"
+
+
+def test_whatever_goes_wrong_the_stack_gets_its_answer(world: World, inbox: Inbox) -> None:
+    """A stack without one hangs for an hour."""
+
+    def broken(operation: str) -> None:
+        raise KeyError("EndpointStatus")
+
+    world.sagemaker.meanwhile = broken
+
+    assert delete(world, inbox)["status"] == "FAILED"
+    assert "KeyError" in inbox.got[0]["Reason"]
 
 
 def test_deleted_twice_succeeds_twice(world: World, inbox: Inbox) -> None:
