@@ -42,7 +42,7 @@ FEATURE_FLAGS: Mapping[str, bool | str] = MappingProxyType(
 
 # Budgets filter by it: by one tag, loop and stage together.
 DEPLOYMENT_TAG = "deployment"
-_NOT_IN_TAGS = re.compile(r"[^\w\s+\-=.:/@]")
+_NOT_IN_TAGS = re.compile(r"[^\w +\-=.:/@]")
 _LONGEST_TAG = 256
 
 IMAGE_REPOSITORY = "sagemaker-scikit-learn"
@@ -182,9 +182,9 @@ class Deployment:
             DEPLOYMENT_TAG: keys.deployment_name(loop.name, self.stage),
             "environment": self.environment,
             "cost-centre": self.cost_centre,
+            **({"owner": loop.owner} if loop.owner else {}),
         }
-        owner = _NOT_IN_TAGS.sub("-", loop.owner)[:_LONGEST_TAG]
-        return {**found, "owner": owner} if owner else found
+        return {key: tag_value(value) for key, value in found.items()}
 
     @property
     def bucket_policy(self) -> cdk.RemovalPolicy:
@@ -199,6 +199,16 @@ class Deployment:
     def removal_policy(self) -> cdk.RemovalPolicy:
         """What becomes of data when its stack is destroyed."""
         return cdk.RemovalPolicy.RETAIN if self.keep_data else cdk.RemovalPolicy.DESTROY
+
+
+def tag_value(text: str) -> str:
+    """
+    A text as AWS takes it for a tag's value: 256 characters at most, and few signs.
+
+    >>> tag_value("ML & data (Berlin)")
+    'ML - data -Berlin-'
+    """
+    return _NOT_IN_TAGS.sub("-", text)[:_LONGEST_TAG]
 
 
 def training_image_uri(scope: Construct, digest: str | None = None) -> str:

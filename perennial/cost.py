@@ -177,7 +177,9 @@ def idle_cost(loop: Loop, usage: Usage | None = None, prices: Prices = PRICES) -
         ),
         CostItem("metrics", use.metrics * prices.metric_month, f"{use.metrics} metrics of our own, while emitted"),
         CostItem("queues", polls * prices.queue_request, f"{polls:,.0f} looks into {use.polled_queues} queues"),
-        CostItem("key", use.keys * prices.kms_key_month, "one KMS key"),
+        CostItem(
+            "key", use.keys * prices.kms_key_month, "one KMS key; its first two yearly rotations add as much each"
+        ),
         CostItem("storage", use.stored_gb * prices.s3_gb_month, f"{use.stored_gb:.4g} GB in S3"),
     )
     return _sum(endpoint, CostEstimate(fixed))

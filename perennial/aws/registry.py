@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Package", "Registry"]
+__all__ = ["Package", "Registry", "entity_description"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Registry:
         """
         answer = self.sagemaker.create_model_package(
             ModelPackageGroupName=self.group,
-            ModelPackageDescription=description[:1024],
+            ModelPackageDescription=entity_description(description),
             ModelApprovalStatus="PendingManualApproval",
             ClientToken=client_token[:36],
             CustomerMetadataProperties=dict(properties),
@@ -100,3 +101,13 @@ class Registry:
         self.sagemaker.update_model_package(
             ModelPackageArn=arn, ModelApprovalStatus=status, ApprovalDescription=reason[:1024]
         )
+
+
+def entity_description(text: str) -> str:
+    """
+    A text as SageMaker takes descriptions: 1,024 characters at most, no control characters, line breaks included.
+
+    >>> entity_description("auc fell\\nby 0.1")
+    'auc fell by 0.1'
+    """
+    return "".join(" " if unicodedata.category(sign).startswith("C") else sign for sign in text)[:1024]
