@@ -61,6 +61,15 @@ def register(
         _authorizers[name] = authorize
 
 
+def authorize(name: str, needed: Authorize) -> None:
+    """
+    Let `needed` say which permission a request to `name`, one of ministack's own services, takes.
+
+    What it raises KeyError for is left to ministack.
+    """
+    _authorizers[name] = needed
+
+
 def register_resource(context: Context, type_name: str, resource: ResourceType) -> None:
     """Let CloudFormation make `type_name`; see `Context.register_resource`."""
     from ministack.services.cloudformation import provisioners

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localcloud.logs.pattern import PatternInvalid, compile_pattern
-from tests.fidelity.cloud import Cloud, fresh
+from tests.fidelity.cloud import ACCOUNT, REGION, Cloud, allow, fresh
 
 RECORD = json.dumps(
     {
@@ -32,7 +32,8 @@ def _group(cloud: Cloud, **streams: list[tuple[int, str]]) -> str:
     for stream, events in streams.items():
         logs.create_log_stream(logGroupName=group, logStreamName=stream)
         said = [{"timestamp": at, "message": message} for at, message in events]
-        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=said)
+        if said:
+            logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=said)
     return group
 
 
@@ -163,3 +164,14 @@ def test_terms_are_all_of_them_any_of_them_or_none_of_them() -> None:
 def test_a_pattern_that_is_not_understood_is_refused_and_never_guessed(pattern: str) -> None:
     with pytest.raises(PatternInvalid):
         compile_pattern(pattern)
+
+
+def test_a_stream_is_deleted_by_who_may_delete_that_stream(cloud: Cloud) -> None:
+    """Service authorization reference, CloudWatch Logs, 2026-12: DeleteLogStream's resource type is log-stream;
+    ministack 1.5.33 asks for the group."""
+    group = _group(cloud, mine=[], theirs=[])
+    arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}:log-stream:mine"
+    logs = cloud.as_role(cloud.role(allow("logs:DeleteLogStream", resource=arn)), "logs")
+    with pytest.raises(ClientError, match="log-stream:theirs"):
+        logs.delete_log_stream(logGroupName=group, logStreamName="theirs")
+    logs.delete_log_stream(logGroupName=group, logStreamName="mine")
