@@ -16,7 +16,7 @@ AWS actions
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -94,21 +94,18 @@ def _after_bake(
     """Both variants since the step began, the slot's alarms, the endpoint's truth: then the rule."""
     settings, champion_slot = shell.settings, plan.champion_slot or ""
     as_planned = _as_planned(before, plan, shell.endpoint(settings.endpoint_name).state())
-    figures = variant_figures(
-        shell.clients.cloudwatch,
-        settings.endpoint_name,
-        [plan.challenger_slot, *([champion_slot] if champion_slot else [])],
-        started_at=datetime.fromisoformat(before["started_at"]),
-        ended_at=shell.now(),
-    )
+    slots = [plan.challenger_slot, *([champion_slot] if champion_slot else [])]
+    figures = _figures(shell, slots, since=datetime.fromisoformat(before["started_at"]))
     quality = _quality(plan, shell)
     challenger = _variant(figures[plan.challenger_slot], quality.challenger)
     champion = _variant(figures[champion_slot], quality.champion) if champion_slot else VariantEvidence()
+    overall = _champion_overall(plan, shell)
     evidence = Evidence(
         step=int(before["step"]),
         holds=int(before["holds"]),
         challenger=challenger,
         champion=champion,
+        champion_overall=overall,
         alarms=_alarms(plan, shell),
         status=_status(plan, shell),
         endpoint_as_planned=as_planned,
@@ -119,12 +116,28 @@ def _after_bake(
     seen: dict[str, float | int | str | None] = {
         "requests": challenger.invocations,
         "errors": challenger.errors_5xx,
+        "unanswered": challenger.unanswered,
         "p99_ms": challenger.latency_ms_p99,
         "champion_requests": champion.invocations,
         "champion_errors": champion.errors_5xx,
+        "champion_unanswered": champion.unanswered,
         "champion_p99_ms": champion.latency_ms_p99,
     }
     return decision, seen
+
+
+def _figures(shell: Shell[Settings], slots: Sequence[str], *, since: datetime) -> dict[str, VariantFigures]:
+    return variant_figures(
+        shell.clients.cloudwatch, shell.settings.endpoint_name, slots, started_at=since, ended_at=shell.now()
+    )
+
+
+def _champion_overall(plan: RolloutPlan, shell: Shell[Settings]) -> VariantEvidence:
+    """The champion since the rollout began."""
+    rollout = LivePointer(shell.catalog, shell.settings.loop_name).read().rollout
+    if plan.champion_slot is None or rollout is None:
+        return VariantEvidence()
+    return _variant(_figures(shell, [plan.champion_slot], since=rollout.started_at)[plan.champion_slot], {})
 
 
 def _variant(figures: VariantFigures, score: Mapping[str, Any]) -> VariantEvidence:
@@ -132,6 +145,7 @@ def _variant(figures: VariantFigures, score: Mapping[str, Any]) -> VariantEviden
     return VariantEvidence(
         invocations=figures.invocations,
         errors_5xx=figures.errors_5xx,
+        unanswered=figures.unanswered,
         latency_ms_p99=figures.latency_ms_p99,
         quality_margin=(high - low) / 2 if low is not None and high is not None else 0.0,
         labelled=int(score.get("rows", 0)),

@@ -18,7 +18,7 @@ __all__ = ["LoopDashboard"]
 FIVE_MINUTES = cdk.Duration.minutes(5)
 HOUR = cdk.Duration.hours(1)
 COLOURS = {"blue": cloudwatch.Color.BLUE, "green": cloudwatch.Color.GREEN}
-HALF, THIRD, WHOLE = 12, 8, 24
+HALF, WHOLE = 12, 24
 
 
 class LoopDashboard(cloudwatch.Dashboard):
@@ -41,10 +41,14 @@ class LoopDashboard(cloudwatch.Dashboard):
             cloudwatch.AlarmStatusWidget(title="Is it well?", alarms=[*guardrails, *alarms], width=WHOLE, height=4)
         )
         self.add_widgets(
-            self._graph("Traffic share", [self._share(slot) for slot in SLOTS], THIRD, label="share", top=1.0),
-            self._graph("5xx errors", [self._variant(slot, "Invocation5XXErrors", "Sum") for slot in SLOTS], THIRD),
-            self._graph(
-                "p99 latency, microseconds", [self._variant(slot, "ModelLatency", "p99") for slot in SLOTS], THIRD
+            self._graph("Traffic share", [self._share(slot) for slot in SLOTS], WHOLE // 4, label="share", top=1.0),
+            *(
+                self._graph(title, [self._variant(slot, *metric) for slot in SLOTS], WHOLE // 4)
+                for title, metric in (
+                    ("5xx errors", ("Invocation5XXErrors", "Sum")),
+                    ("Requests without a good answer", ("InvocationModelErrors", "Sum")),
+                    ("p99 latency, microseconds", ("ModelLatency", "p99")),
+                )
             ),
         )
         watched = {"Quality": ("Quality", "Average"), "Drift effect": ("DriftEffect", "Maximum")}

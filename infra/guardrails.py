@@ -52,7 +52,7 @@ class Guardrails(Construct):
         super().__init__(scope, construct_id)
         self.foundation = foundation
         self.alarms: dict[str, tuple[cloudwatch.Alarm, ...]] = {
-            slot: (self._errors(slot), *self._latency(slot)) for slot in SLOTS
+            slot: (self._errors(slot), self._refusals(slot), *self._latency(slot)) for slot in SLOTS
         }
 
     @property
@@ -83,32 +83,66 @@ class Guardrails(Construct):
             f"More than {policy.fast.max_error_share:.1%} of the requests to variant {slot} fail",
         )
 
+    def _refusals(self, slot: str) -> cloudwatch.Alarm:
+        """
+        Requests without a 2xx answer, beyond the other slot's share: what callers do wrong reaches both slots.
+
+        With tens of requests a minute, shares of alike variants differ by chance: the difference counts from four
+        standard errors on (its square against 16 times the pooled variance, since metric math has no root).
+        """
+        policy = self.foundation.loop.rollout
+        minimum = minimum_invocations(policy.min_samples)
+        # Only of the metrics about whole requests it is documented that each request makes a datapoint.
+        ours, theirs = "FILL(mine, 0)", "FILL(theirs, 0)"
+        pooled = f"(({ours} + {theirs} + 1) / (invocations + others + 2))"
+        above = f"({ours} / invocations - {theirs} / others)"
+        variance = f"({pooled} * (1 - {pooled}) * (1 / invocations + 1 / others))"
+        enough = f"invocations >= {minimum} AND others >= {minimum}"
+        beyond = cloudwatch.MathExpression(
+            expression=f"IF({enough} AND {above} ^ 2 > 16 * {variance}, {above}, 0)",
+            using_metrics={
+                "mine": variant_metric(self.foundation, slot, "InvocationModelErrors", "Sum"),
+                "theirs": variant_metric(self.foundation, other(slot), "InvocationModelErrors", "Sum"),
+                "invocations": variant_metric(self.foundation, slot, "Invocations", "Sum"),
+                "others": variant_metric(self.foundation, other(slot), "Invocations", "Sum"),
+            },
+            period=PERIOD,
+            label=f"{slot} requests without an answer, beyond {other(slot)}'s share",
+        )
+        return self._alarm(
+            f"{slot.title()}Refuses",
+            beyond,
+            policy.fast.max_refused_share,
+            f"Variant {slot} leaves {policy.fast.max_refused_share:.1%} more of its requests unanswered than the other",
+        )
+
     def _latency(self, slot: str) -> tuple[cloudwatch.Alarm, ...]:
         """p99 of the model's own time: bounded in milliseconds, or by the other slot's, as the policy says."""
         fast = self.foundation.loop.rollout.fast
-        (other,) = (one for one in SLOTS if one != slot)
         alarms = []
         if fast.max_latency_ms is not None:
             limit = fast.max_latency_ms * MICROSECONDS
             described = f"One in a hundred requests to variant {slot} takes longer than {fast.max_latency_ms:g} ms"
             alarms.append(self._slow(f"{slot.title()}Latency", slot, "mine", described, limit=limit))
         if fast.max_latency_ratio is not None:
-            described = f"p99 of variant {slot} is more than {fast.max_latency_ratio:g} times that of {other}"
-            ratio = f"IF(mine > {fast.latency_floor_ms * MICROSECONDS:g}, mine / theirs, 0)"
+            described = f"p99 of variant {slot} is more than {fast.max_latency_ratio:g} times that of {other(slot)}"
+            floor = f"{fast.latency_floor_ms * MICROSECONDS:g}"
+            ratio = f"IF(others >= {P99_INVOCATIONS} AND mine > {floor}, mine / theirs, 0)"
             alarms.append(
-                self._slow(f"{slot.title()}Slower", slot, ratio, described, limit=fast.max_latency_ratio, other=other)
+                self._slow(f"{slot.title()}Slower", slot, ratio, described, limit=fast.max_latency_ratio, compared=True)
             )
         return tuple(alarms)
 
     def _slow(
-        self, name: str, slot: str, expression: str, described: str, *, limit: float, other: str | None = None
+        self, name: str, slot: str, expression: str, described: str, *, limit: float, compared: bool = False
     ) -> cloudwatch.Alarm:
         metrics = {
             "mine": variant_metric(self.foundation, slot, "ModelLatency", "p99"),
             "invocations": variant_metric(self.foundation, slot, "Invocations", "Sum"),
         }
-        if other:
-            metrics["theirs"] = variant_metric(self.foundation, other, "ModelLatency", "p99")
+        if compared:
+            metrics["theirs"] = variant_metric(self.foundation, other(slot), "ModelLatency", "p99")
+            metrics["others"] = variant_metric(self.foundation, other(slot), "Invocations", "Sum")
         enough = cloudwatch.MathExpression(
             expression=f"IF(invocations >= {P99_INVOCATIONS}, {expression}, 0)",
             using_metrics=metrics,
@@ -129,6 +163,17 @@ class Guardrails(Construct):
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
             alarm_description=description,
         )
+
+
+def other(slot: str) -> str:
+    """
+    The slot that takes turns with `slot`.
+
+    >>> other("blue")
+    'green'
+    """
+    (found,) = (one for one in SLOTS if one != slot)
+    return found
 
 
 def minimum_invocations(min_samples: int) -> int:

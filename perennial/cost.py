@@ -153,11 +153,11 @@ def guardrail_metrics(loop: Loop) -> int:
     """
     Metrics that the guardrail alarms of both slots watch.
 
-    CloudWatch bills an alarm for each metric in its expression: errors and requests; for latency also the requests, and
-    the other slot's where it is compared.
+    CloudWatch bills an alarm for each metric in its expression: errors and requests; refusals and requests of both
+    slots; for latency also the requests, and the other slot's where it is compared.
     """
     fast = loop.rollout.fast
-    by_slot = 2 + 2 * (fast.max_latency_ms is not None) + 3 * (fast.max_latency_ratio is not None)
+    by_slot = 6 + 2 * (fast.max_latency_ms is not None) + 4 * (fast.max_latency_ratio is not None)
     return 2 * by_slot
 
 

@@ -21,7 +21,7 @@ from perennial.rollout_plan import (
     SlowGuardrails,
     plan,
 )
-from perennial.sequential import certainly_above
+from perennial.sequential import certainly_above, hardly_above
 
 __all__ = [
     "CHAMPION_MIN_SHARE",
@@ -58,8 +58,9 @@ class VariantEvidence:
 
     Attributes
     ----------
-    invocations, errors_5xx
-        Counts that go on growing while a step is held: the comparison is valid at every look.
+    invocations, errors_5xx, unanswered
+        Counts that go on growing while a step is held: the comparison is valid at every look. `unanswered` are all
+        requests without a 2xx answer: refused (4xx), failed (5xx), timed out.
     latency_ms_p99
         ModelLatency, in milliseconds (CloudWatch has microseconds).
     labelled, quality_margin
@@ -68,6 +69,7 @@ class VariantEvidence:
 
     invocations: int = 0
     errors_5xx: int = 0
+    unanswered: int = 0
     latency_ms_p99: float | None = None
     quality_margin: float = 0.0
     labelled: int = 0
@@ -88,6 +90,8 @@ class Evidence:
 
     Attributes
     ----------
+    champion_overall
+        The champion since the rollout began: in the last step it gets hardly any traffic to compare with.
     status
         The rollout item's status: anything but "in progress" (an alarm or a person ended it) rolls back.
     endpoint_as_planned
@@ -102,6 +106,7 @@ class Evidence:
     holds: int
     challenger: VariantEvidence
     champion: VariantEvidence
+    champion_overall: VariantEvidence = VariantEvidence()
     alarms: tuple[AlarmState, ...] = ()
     status: str = "in progress"
     endpoint_as_planned: bool = True
@@ -213,12 +218,16 @@ def analyse(evidence: Evidence, rollout: RolloutPlan, policy: RolloutPolicy) -> 
     if lacking:
         return _decision("hold", rollout, step=evidence.step, share=share, reasons=lacking, holds=evidence.holds + 1)
     told = (
-        f"rollout: {evidence.challenger.invocations} requests, {evidence.challenger.errors_5xx} errors, "
+        f"rollout: {evidence.challenger.invocations} requests, {_bad(evidence.challenger)} without a good answer, "
         f"no guardrail touched at {share:.0%}",
     )
     if evidence.step + 1 >= len(rollout.steps):
         return _decision("finish", rollout, step=evidence.step, share=1.0, reasons=told)
     return _decision("advance", rollout, step=evidence.step + 1, share=rollout.steps[evidence.step + 1], reasons=told)
+
+
+def _bad(variant: VariantEvidence) -> int:
+    return max(variant.unanswered, variant.errors_5xx)
 
 
 def _against(
@@ -238,23 +247,22 @@ def _against(
 def _broken(evidence: Evidence, policy: RolloutPolicy) -> list[str]:
     fast, slow, mine, theirs = policy.fast, policy.slow, evidence.challenger, evidence.champion
     reasons = []
-    if certainly_above(
-        (mine.errors_5xx, mine.invocations),
-        (theirs.errors_5xx, theirs.invocations),
-        floor=fast.max_error_share,
-        confidence=fast.confidence,
-    ):
-        reasons.append(
-            f"errors: {mine.errors_5xx} of {mine.invocations} requests failed, "
-            f"at most {fast.max_error_share:.1%} or the champion's share is allowed"
+    reasons += [
+        f"errors: {count} of {mine.invocations} requests {happened}, "
+        f"at most {floor:.1%} or the champion's share is allowed"
+        for happened, count, floor, champions in _failures(evidence, policy)
+        if all(
+            certainly_above((count, mine.invocations), champion, floor=floor, confidence=fast.confidence)
+            for champion in champions
         )
+    ]
     if mine.invocations >= policy.min_samples and mine.latency_ms_p99 is not None:
         if fast.max_latency_ms is not None and mine.latency_ms_p99 > fast.max_latency_ms:
             reasons.append(f"latency: p99 {mine.latency_ms_p99:.0f} ms, at most {fast.max_latency_ms:.0f} is allowed")
-        limit = (fast.max_latency_ratio or 0) * (theirs.latency_ms_p99 or 0)
-        comparable = limit > 0 and theirs.invocations >= policy.min_samples
-        if comparable and mine.latency_ms_p99 > max(limit, fast.latency_floor_ms):
-            reasons.append(f"latency: p99 {mine.latency_ms_p99:.0f} ms, champion {theirs.latency_ms_p99:.0f} ms")
+        champion_ms = _champion_latency_ms(evidence, policy)
+        limit = (fast.max_latency_ratio or 0) * (champion_ms or 0)
+        if champion_ms is not None and limit > 0 and mine.latency_ms_p99 > max(limit, fast.latency_floor_ms):
+            reasons.append(f"latency: p99 {mine.latency_ms_p99:.0f} ms, champion {champion_ms:.0f} ms")
     shift = evidence.prediction_shift
     if fast.max_prediction_shift is not None and shift is not None and shift > fast.max_prediction_shift:
         reasons.append(f"predictions: they moved by {shift:.2f}, at most {fast.max_prediction_shift:.2f} is allowed")
@@ -271,15 +279,51 @@ def _lacking(evidence: Evidence, policy: RolloutPolicy) -> tuple[str, ...]:
     reasons = [f"alarm: {alarm.name} has insufficient data" for alarm in evidence.alarms if alarm.state != "OK"]
     if mine.invocations < policy.min_samples:
         reasons.append(f"samples: {mine.invocations} requests, {policy.min_samples} are needed")
-    elif mine.errors_5xx > fast.max_error_share * mine.invocations and not _like_champion(evidence):
-        reasons.append(
-            f"errors: {mine.errors_5xx} of {mine.invocations} requests failed: too many, but that may be chance"
-        )
+    else:
+        reasons += [
+            f"errors: {count} of {mine.invocations} requests {happened}: too many, but that may be chance"
+            for happened, count, floor, champions in _failures(evidence, policy)
+            if count > floor * mine.invocations and not _like(champions, count, mine.invocations, policy.min_samples)
+        ]
     if fast.max_latency_ms is not None and mine.latency_ms_p99 is None:
         reasons.append("latency: not measured")
+    slow = mine.latency_ms_p99 is not None and mine.latency_ms_p99 > fast.latency_floor_ms
+    if slow and fast.max_latency_ratio is not None and _champion_latency_ms(evidence, policy) is None:
+        reasons.append("latency: the champion has too few requests to compare with")
     return tuple(reasons)
 
 
-def _like_champion(evidence: Evidence) -> bool:
-    mine, theirs = evidence.challenger, evidence.champion
-    return theirs.invocations > 0 and mine.errors_5xx * theirs.invocations <= theirs.errors_5xx * mine.invocations
+_Counts = tuple[int, int]
+
+
+def _failures(evidence: Evidence, policy: RolloutPolicy) -> list[tuple[str, int, float, tuple[_Counts, ...]]]:
+    """What happened, to how many of the challenger's requests, the share that is allowed, and how the champion did."""
+    mine, champions = evidence.challenger, (evidence.champion, evidence.champion_overall)
+    return [
+        (
+            "failed",
+            mine.errors_5xx,
+            policy.fast.max_error_share,
+            tuple((one.errors_5xx, one.invocations) for one in champions),
+        ),
+        (
+            "got no good answer",
+            mine.unanswered,
+            policy.fast.max_refused_share,
+            tuple((one.unanswered, one.invocations) for one in champions),
+        ),
+    ]
+
+
+def _like(champions: tuple[_Counts, ...], count: int, invocations: int, min_samples: int) -> bool:
+    """Whether a champion with enough traffic to tell does no better: what callers do wrong reaches both."""
+    known = [champion for champion in champions if champion[1] >= max(min_samples, 1)]
+    return any(hardly_above((count, invocations), champion) for champion in known)
+
+
+def _champion_latency_ms(evidence: Evidence, policy: RolloutPolicy) -> float | None:
+    """The champion's p99 in this step, else since the rollout began; None where too few requests say."""
+    for champion in (evidence.champion, evidence.champion_overall):
+        if champion.invocations >= policy.min_samples and champion.latency_ms_p99 is not None:
+            return champion.latency_ms_p99
+    return None

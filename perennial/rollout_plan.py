@@ -34,10 +34,13 @@ class FastGuardrails(Policy):
     """
     `[rollout.fast]`: judged at each step, from service metrics.
 
-    A ratio of latencies of a few milliseconds is noise: below `latency_floor_ms` no p99 is too slow.
+    A ratio of latencies of a few milliseconds is noise: below `latency_floor_ms` no p99 is too slow. `max_error_share`
+    is about server errors, `max_refused_share` about all that the caller gets instead of an answer: a request that the
+    model refuses (4xx), fails at, or doesn't answer. Both are held against the challenger only beyond the champion's.
     """
 
     max_error_share: Share = 0.01
+    max_refused_share: Share = 0.01
     max_latency_ratio: Annotated[float, Field(ge=1.0)] | None = 2.0
     latency_floor_ms: Annotated[float, Field(ge=0.0)] = 50.0
     max_latency_ms: Annotated[float, Field(gt=0.0)] | None = None

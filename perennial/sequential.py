@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["certainly_above", "share_bounds"]
+__all__ = ["certainly_above", "hardly_above", "share_bounds"]
 
 _A, _B = 0.5, 0.5
 
@@ -83,3 +83,24 @@ def certainly_above(challenger: tuple[int, int], champion: tuple[int, int], *, f
     lowest, _ = share_bounds(*challenger, alpha=alpha)
     _, highest = share_bounds(*champion, alpha=alpha) if champion[1] else (0.0, 0.0)
     return lowest > max(floor, highest)
+
+
+def hardly_above(challenger: tuple[int, int], champion: tuple[int, int]) -> bool:
+    """
+    Whether the challenger's error share is at most what chance makes of the champion's: two standard errors above it.
+
+    Of two variants that the same callers' mistakes reach alike, one is above the other half of the time. The standard
+    error is the pooled one of two shares, with half an error added to each side, so that it is never 0.
+
+    Parameters
+    ----------
+    challenger, champion
+        (errors, requests), at least one request each.
+
+    >>> hardly_above((33, 100), (2700, 9000)), hardly_above((60, 100), (2700, 9000))
+    (True, False)
+    """
+    (mine, asked), (theirs, heard) = challenger, champion
+    pooled = (mine + theirs + 0.5) / (asked + heard + 1)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / asked + 1 / heard))
+    return mine / asked - theirs / heard <= 2 * error

@@ -12,6 +12,8 @@ __all__ = ["AlarmStates", "Metrics", "VariantFigures", "alarm_states", "variant_
 
 _ENDPOINT_NAMESPACE = "AWS/SageMaker"
 _MICROSECONDS = 1000.0
+# CloudWatch's documented longest; it is a multiple of what older data asks for (300 s after 15 days, 3600 after 63).
+_LONGEST_PERIOD_SECONDS = 86_400
 
 
 @dataclass
@@ -51,11 +53,16 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class VariantFigures:
-    """One variant's traffic between two moments; the latency in milliseconds, None without traffic."""
+    """
+    One variant's traffic between two moments; the latency in milliseconds, None without traffic.
+
+    `unanswered` are the requests without a 2xx answer: refused (4xx), failed (5xx), timed out, cut off.
+    """
 
     variant: str
     invocations: int
     errors_5xx: int
+    unanswered: int
     latency_ms_p99: float | None
 
 
@@ -63,16 +70,16 @@ def variant_figures(
     cloudwatch: Any, endpoint_name: str, variants: Sequence[str], *, started_at: datetime, ended_at: datetime
 ) -> dict[str, VariantFigures]:
     """
-    Each variant's invocations, server errors and model latency from `started_at` to `ended_at`.
+    Each variant's invocations, errors and model latency from `started_at` to `ended_at`.
 
     SageMaker publishes by the minute (ModelLatency in microseconds), and CloudWatch rounds `started_at` down to its
     minute: up to 59 s before the step count too. They are the same variant's, at the share of the step before.
     """
     # CloudWatch refuses an empty range, and knows no parts of a second.
     ended_at = max(ended_at, started_at + timedelta(seconds=1))
-    minutes = max(1, math.ceil((ended_at - started_at).total_seconds() / 60))
+    seconds = min(60 * math.ceil((ended_at - started_at).total_seconds() / 60), _LONGEST_PERIOD_SECONDS)
     queries = [
-        _query(f"v{number}_{short}", endpoint_name, variant, metric, statistic, period_seconds=60 * minutes)
+        _query(f"v{number}_{short}", endpoint_name, variant, metric, statistic, period_seconds=seconds)
         for number, variant in enumerate(variants)
         for short, metric, statistic in _FIGURES
     ]
@@ -89,6 +96,8 @@ def variant_figures(
 _FIGURES = (
     ("invocations", "Invocations", "Sum"),
     ("errors", "Invocation5XXErrors", "Sum"),
+    ("refusals", "Invocation4XXErrors", "Sum"),
+    ("modelerrors", "InvocationModelErrors", "Sum"),
     ("latency_count", "ModelLatency", "SampleCount"),
     ("latency_p99", "ModelLatency", "p99"),
 )
@@ -109,7 +118,7 @@ def _query(
 
 
 def _figures(variant: str, prefix: str, found: Mapping[str, Mapping[datetime, float]]) -> VariantFigures:
-    """The period spans the step, but CloudWatch may cut it in two: sums add up, percentiles count by their samples."""
+    """A step may take several periods: sums add up, percentiles count by their samples."""
 
     def total(short: str) -> float:
         return sum(found.get(f"{prefix}_{short}", {}).values())
@@ -121,6 +130,8 @@ def _figures(variant: str, prefix: str, found: Mapping[str, Mapping[datetime, fl
         variant=variant,
         invocations=round(total("invocations")),
         errors_5xx=round(total("errors")),
+        # Model errors count 4xx and 5xx too, and time-outs and broken connections besides.
+        unanswered=round(max(total("modelerrors"), total("errors") + total("refusals"))),
         latency_ms_p99=weighted / counted / _MICROSECONDS if counted else None,
     )
 

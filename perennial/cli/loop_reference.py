@@ -188,7 +188,8 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "capture": "Share of requests that is captured, for performance and lineage.",
     },
     "rollout.fast": {
-        "max_error_share": "Failed requests of the challenger.",
+        "max_error_share": "Failed requests (5xx) of the challenger, beyond the champion's share.",
+        "max_refused_share": "Requests without a good answer (4xx, 5xx, time-outs), beyond the champion's share.",
         "max_latency_ratio": "p99 beside the champion's.",
         "latency_floor_ms": "Below this p99 is never too slow beside another.",
         "max_latency_ms": "p99 in itself.",

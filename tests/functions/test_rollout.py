@@ -58,11 +58,15 @@ def apply(world: World, step: dict[str, Any]) -> None:
     )
 
 
-def traffic(world: World, variant: str, *, requests: int, errors: int = 0, latency_ms: float = 20.0) -> None:
+def traffic(
+    world: World, variant: str, *, requests: int, errors: int = 0, refused: int = 0, latency_ms: float = 20.0
+) -> None:
     """What SageMaker publishes of one variant at the present minute."""
     dimensions = {"EndpointName": ENDPOINT, "VariantName": variant}
     world.metrics.add("Invocations", dimensions, world.now, 1.0, requests)
     world.metrics.add("Invocation5XXErrors", dimensions, world.now, 1.0, errors)
+    world.metrics.add("Invocation4XXErrors", dimensions, world.now, 1.0, refused)
+    world.metrics.add("InvocationModelErrors", dimensions, world.now, 1.0, errors + refused)
     world.metrics.add("ModelLatency", dimensions, world.now, latency_ms * 1000, requests)
 
 
@@ -255,6 +259,58 @@ def test_server_errors_of_the_challenger_roll_back(canary: RolloutPlan, world: W
     decided = analyse(world, canary, step)
 
     assert (decided["decision"], decided["cause"]) == ("roll back", "analysis")
+
+
+def test_p70_a_challenger_that_answers_400_to_everybody_is_rolled_back(canary: RolloutPlan, world: World) -> None:
+    step = start(world, canary)
+    apply(world, step)
+    world.now += timedelta(minutes=2)
+    traffic(world, "green", requests=200, refused=200)
+    traffic(world, "blue", requests=2000, refused=3)
+    world.now += timedelta(minutes=1)
+
+    decided = analyse(world, canary, step)
+
+    assert (decided["decision"], decided["cause"]) == ("roll back", "analysis")
+    assert "200 of 200 requests got no good answer" in decided["reasons"][0]
+
+
+def test_what_callers_do_wrong_is_not_held_against_the_challenger(canary: RolloutPlan, world: World) -> None:
+    """Also in the last step, where the champion answers too few requests to compare with."""
+    step = start(world, canary)
+    for few in (False, True):
+        apply(world, step)
+        world.now += timedelta(minutes=2)
+        traffic(world, "green", requests=300, refused=93)
+        traffic(world, "blue", requests=3 if few else 2700, refused=1 if few else 810)
+        world.now += timedelta(minutes=1)
+        step = analyse(world, canary, step)
+
+    assert step["decision"] == "finish"
+
+
+def test_a_step_of_many_days_is_read_in_periods_that_cloudwatch_takes(canary: RolloutPlan, world: World) -> None:
+    """A period is 86,400 s at most."""
+    step = start(world, canary)
+    apply(world, step)
+    asked: list[int] = []
+    world.clients.cloudwatch.meta.events.register_first(
+        "provide-client-params.cloudwatch.GetMetricData",
+        lambda params, **_: asked.extend(query["MetricStat"]["Period"] for query in params["MetricDataQueries"]),
+    )
+    for _ in range(3):
+        world.now += timedelta(days=1)
+        traffic(world, "green", requests=200)
+        traffic(world, "blue", requests=2000)
+    world.now += timedelta(minutes=1)
+
+    decided = analyse(world, canary, step)
+
+    assert max(asked) == 86_400
+    assert decided["decision"] == "advance"
+    [event] = world.announced()[-1:]
+    assert isinstance(event, RolloutAdvanced)
+    assert event.evidence["requests"] == 600
 
 
 def test_a_challenger_that_is_much_slower_is_rolled_back(canary: RolloutPlan, world: World) -> None:

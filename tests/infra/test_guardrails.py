@@ -29,7 +29,7 @@ def test_slots_are_those_that_rollouts_plan():
 def test_p28_the_dimensions_of_a_slots_alarms_are_the_endpoints_and_the_slots(assembly: Assembly):
     endpoint = keys.endpoint_name("bikeshare", "dev")
     alarms = guardrails(assembly)
-    wanted = {f"Guardrails{slot.title()}{kind}" for slot in SLOTS for kind in ("Errors", "Slower")}
+    wanted = {f"Guardrails{slot.title()}{kind}" for slot in SLOTS for kind in ("Errors", "Refuses", "Slower")}
     assert {name[:-8] for name in alarms} == wanted
     for name, alarm in alarms.items():
         slot = next(slot for slot in SLOTS if slot.title() in name)
@@ -38,8 +38,8 @@ def test_p28_the_dimensions_of_a_slots_alarms_are_the_endpoints_and_the_slots(as
                 continue
             metric = query["MetricStat"]["Metric"]
             dimensions = {one["Name"]: one["Value"] for one in metric["Dimensions"]}
-            # A slot is slow in comparison: "theirs" is the other slot's.
-            (watched,) = (one for one in SLOTS if (one == slot) == (query["Id"] != "theirs"))
+            # A slot is slow, or refuses, in comparison: "theirs" and "others" are the other slot's.
+            (watched,) = (one for one in SLOTS if (one == slot) == (query["Id"] not in ("theirs", "others")))
             assert dimensions == {"EndpointName": endpoint, "VariantName": watched}, name
             assert metric["Namespace"] == "AWS/SageMaker", name
             assert query["MetricStat"]["Period"] == 60, name
@@ -52,6 +52,44 @@ def test_p28_silence_is_no_breach_and_few_requests_are_no_share(assembly: Assemb
         assert (properties["EvaluationPeriods"], properties["DatapointsToAlarm"]) == (3, 2), name
         (expression,) = [query["Expression"] for query in properties["Metrics"] if "Expression" in query]
         assert expression.startswith("IF(invocations >= "), name
+
+
+def expression(assembly: Assembly, kind: str) -> tuple[str, float]:
+    """The formula of the blue slot's alarm, and what it must not exceed."""
+    (alarm,) = [one for name, one in guardrails(assembly).items() if name.startswith(f"GuardrailsBlue{kind}")]
+    (found,) = [query["Expression"] for query in alarm["Properties"]["Metrics"] if "Expression" in query]
+    return found, alarm["Properties"]["Threshold"]
+
+
+def rings(assembly: Assembly, kind: str, **metrics: float | None) -> bool:
+    """Whether a minute with these sums breaches the alarm, by the local cloud's metric math."""
+    from localcloud.cloudwatch.expression import evaluate
+
+    formula, threshold = expression(assembly, kind)
+    (value,) = evaluate(formula, {name: [value] for name, value in metrics.items()})
+    return value is not None and value > threshold
+
+
+def test_p70_a_slot_that_refuses_what_the_other_answers_rings(assembly: Assembly):
+    assert rings(assembly, "Refuses", mine=20, invocations=20, theirs=0, others=180)
+    assert rings(assembly, "Refuses", mine=10, invocations=10, theirs=9, others=90)
+    assert rings(assembly, "Refuses", mine=1000, invocations=1000, theirs=None, others=1000)
+
+
+def test_a_callers_mistakes_reach_both_slots_and_ring_nowhere(assembly: Assembly):
+    assert not rings(assembly, "Refuses", mine=6, invocations=20, theirs=54, others=180)
+    assert not rings(assembly, "Refuses", mine=20, invocations=20, theirs=180, others=180)
+    assert not rings(assembly, "Refuses", mine=9, invocations=20, theirs=54, others=180), "by chance"
+    assert not rings(assembly, "Refuses", mine=0, invocations=20, theirs=180, others=180), "the other one's"
+
+
+def test_nothing_is_compared_with_a_slot_that_has_hardly_any_traffic(assembly: Assembly):
+    for others in (None, 1, 4):
+        assert not rings(assembly, "Refuses", mine=20, invocations=20, theirs=0 if others else None, others=others)
+    slow = {"mine": 900_000, "invocations": 500, "theirs": 1_000}
+    assert rings(assembly, "Slower", **slow, others=100)
+    assert not rings(assembly, "Slower", **slow, others=99)
+    assert not rings(assembly, "Slower", **{**slow, "theirs": None}, others=None)
 
 
 def test_the_outputs_name_the_endpoint_that_the_alarms_watch(assembly: Assembly):

@@ -15,7 +15,7 @@ from perennial.rollout import (
     roll_back_weights,
     weights_for,
 )
-from tests.builders import make_evidence, make_live, make_rollout_plan, make_rollout_policy
+from tests.builders import make_evidence, make_live, make_rollout_plan, make_rollout_policy, make_variant
 
 POLICY = make_rollout_policy()
 
@@ -148,11 +148,68 @@ def test_what_speaks_against_the_challenger_rolls_back(changes, cause, told):
     assert _share(decision.weights, "blue") == 1.0
 
 
-@pytest.mark.parametrize(
-    ("mine", "theirs"), [({"latency_ms_p99": 49.0}, {}), ({"latency_ms_p99": 500.0}, {"invocations": 99})]
-)
-def test_latencies_below_the_floor_or_without_a_champion_to_compare_do_not_roll_back(mine, theirs):
-    assert _analyse(challenger=mine, champion=theirs).decision == "advance"
+def test_latencies_below_the_floor_do_not_matter():
+    assert _analyse(challenger={"latency_ms_p99": 49.0}).decision == "advance"
+
+
+def test_a_slow_challenger_without_a_champion_to_compare_with_is_held_and_not_passed():
+    """P71: a guardrail without evidence never passes in silence."""
+    decision = _analyse(challenger={"latency_ms_p99": 500.0}, champion={"invocations": 99})
+    assert (decision.decision, decision.reasons) == (
+        "hold",
+        ("latency: the champion has too few requests to compare with",),
+    )
+    earlier = make_variant(latency_ms_p99=100.0)
+    back = _analyse(challenger={"latency_ms_p99": 500.0}, champion={"invocations": 99}, champion_overall=earlier)
+    assert (back.decision, back.reasons) == ("roll back", ("latency: p99 500 ms, champion 100 ms",))
+
+
+# --- requests that get no answer -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", [{}, {"min_samples": 20}])
+def test_p70_a_challenger_that_refuses_every_request_is_rolled_back(policy):
+    decision = _analyse(
+        policy=make_rollout_policy(**policy),
+        challenger={"invocations": 500, "unanswered": 500},
+        champion={"invocations": 500},
+        champion_overall=make_variant(),
+    )
+    assert (decision.decision, decision.cause) == ("roll back", "analysis")
+    assert "500 of 500 requests got no good answer" in decision.reasons[0]
+
+
+@given(st.floats(0.0, 1.0), st.integers(100, 20_000), st.integers(100, 20_000))
+def test_what_callers_do_wrong_reaches_both_and_holds_nobody_up(share, mine, theirs):
+    decision = _analyse(
+        challenger={"invocations": mine, "unanswered": math.floor(share * mine)},
+        champion={"invocations": theirs, "unanswered": math.ceil(share * theirs)},
+    )
+    assert decision.decision == "advance"
+
+
+def test_refusals_by_chance_more_than_the_champions_hold_nobody_up_for_long():
+    """Of two alike, one is above the other half of the time: two standard errors are allowed."""
+    alike = {"invocations": 900, "unanswered": 270}
+    assert _analyse(challenger={"invocations": 100, "unanswered": 36}, champion=alike).decision == "advance"
+    worse = _analyse(challenger={"invocations": 100, "unanswered": 42}, champion=alike)
+    assert worse.decision == "hold"
+    assert "may be chance" in worse.reasons[0]
+
+
+def test_in_the_last_step_refusals_are_compared_with_the_champion_since_the_rollout_began():
+    """It has one in a hundred requests then: 5 say nothing."""
+    mine, few = {"invocations": 500, "unanswered": 150}, {"invocations": 5, "unanswered": 1}
+    before = make_variant(invocations=5000, unanswered=1500)
+    assert _analyse(challenger=mine, champion=few, champion_overall=before).decision == "advance"
+    clean = make_variant(invocations=5000)
+    assert _analyse(challenger=mine, champion=few, champion_overall=clean).decision == "hold"
+    assert _analyse(challenger=mine, champion={"invocations": 50}, champion_overall=clean).decision == "roll back"
+
+
+def test_p71_refusals_without_any_champion_traffic_are_held_against_the_challenger():
+    decision = _analyse(challenger={"invocations": 500, "unanswered": 150}, champion={"invocations": 0})
+    assert decision.decision == "roll back"
 
 
 def test_guardrails_that_were_set_roll_back():
