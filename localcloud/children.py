@@ -16,6 +16,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from localcloud.pace import Pace
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -27,8 +29,8 @@ class Children:
     server starts them all. Elsewhere they are stopped when the server stops in an orderly way.
     """
 
-    def __init__(self, log: logging.Logger) -> None:
-        self._log = log
+    def __init__(self, log: logging.Logger, pace: Pace | None = None) -> None:
+        self._log, self._pace = log, pace or Pace()
         self._orders: queue.Queue[tuple[Future[subprocess.Popen[bytes]], Callable[[], Any]] | None] = queue.Queue()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
@@ -54,7 +56,7 @@ class Children:
         """End `process` and all that it started: asked first, killed after `grace_seconds`."""
         _signal_group(process, signal.SIGTERM)
         try:
-            process.wait(grace_seconds)
+            process.wait(self._pace.real(grace_seconds))
         except subprocess.TimeoutExpired:
             _signal_group(process, signal.SIGKILL)
             process.wait()

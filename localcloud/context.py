@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localcloud.children import Children
+from localcloud.pace import Pace
 from localcloud.scales import Scales
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ class Context:
         The one account and region that it plays.
     scales
         How fast time passes.
+    pace
+        The clock for what AWS limits in seconds: it goes slower where the machine is busy.
     state_dir
         Where everything that outlives the server is kept; a plug-in keeps its files in `directory(name)`.
     endpoint_url
@@ -137,7 +140,8 @@ class Context:
         self.state_dir = state_dir
         self.endpoint_url = endpoint_url
         self.log = log
-        self.children = Children(log)
+        self.pace = Pace()
+        self.children = Children(log, self.pace)
         self._savers: dict[str, Callable[[], Any]] = {}
         self._loaders: dict[str, Callable[[Any], None]] = {}
         self._last_words: dict[str, bytes] = {}

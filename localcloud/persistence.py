@@ -33,6 +33,7 @@ def install(context: Context, *, seconds: float | None) -> Snapshots:
         seconds=seconds,
         log=context.log.getChild("snapshots"),
         prepare=blobs.write,
+        clock=context.pace.now,
     )
 
     def save_all(services: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from localcloud.context import Context
+from localcloud.pace import LOOK_SECONDS
 
 PLUGINS = (
     "localcloud.services",
@@ -30,5 +31,6 @@ def install(context: Context) -> None:
     localcloud.extension.MissingExtensionPoint
         A plug-in extends something that this version of ministack has not.
     """
+    context.every(LOOK_SECONDS, context.pace.look, name="pace")
     for name in PLUGINS:
         importlib.import_module(name).install(context)

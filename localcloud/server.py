@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -14,8 +15,12 @@ from types import TracebackType
 from typing import Self
 
 from localcloud import identity
+from localcloud.pace import LOOK_SECONDS, Pace
 from localcloud.runtime import ADDRESS_FILE, HEALTH_PATH, SAVE_SECONDS
 from localcloud.scales import Scales
+
+# An answer that needs so long on a busy machine is still one; whether there is a server, its process tells.
+_ANSWER_SECONDS = 120.0
 
 
 class ServerFailed(RuntimeError):
@@ -35,7 +40,7 @@ class Server:
     scales
         How much faster than AWS time passes.
     start_seconds
-        How long to wait for it to answer.
+        How long to wait for it to answer, on a machine that has nothing else to do.
     save_seconds
         How often to save while it is busy; 0 saves at a stop only.
 
@@ -74,27 +79,31 @@ class Server:
         self._process = subprocess.Popen(
             self._argv(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        deadline = time.monotonic() + self._start_seconds
+        pace = Pace()
         while not self._answers():
             if self._process.poll() is not None:
                 raise ServerFailed((self._process.stderr.read() if self._process.stderr else "").strip())
-            if time.monotonic() > deadline:
+            if pace.now() > self._start_seconds:
                 self.stop()
                 raise ServerFailed(f"no answer within {self._start_seconds:g} s; see {self.log_path}")
             time.sleep(0.05)
+            pace.look()
         return self
 
-    def stop(self, *, grace_seconds: float = 30.0) -> None:
-        """Stop it, so that it saves its state; kill it when it does not stop in time."""
+    def stop(self, *, grace_seconds: float = 120.0) -> None:
+        """Stop it, so that it saves its state; kill it when it does not stop, however slowly the machine goes."""
         process, self._process = self._process, None
         if process is None:
             return
         process.terminate()
-        try:
-            process.wait(grace_seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        pace = Pace()
+        while process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_SECONDS)
+                break
+            pace.look()
+            if pace.now() > grace_seconds:
+                process.kill()
         for pipe in (process.stdin, process.stderr):
             if pipe:
                 pipe.close()
@@ -109,7 +118,7 @@ class Server:
     @property
     def saved(self) -> bool:
         """Whether a start after a kill would find everything."""
-        with urllib.request.urlopen(self.endpoint_url + HEALTH_PATH, timeout=10) as answer:
+        with urllib.request.urlopen(self.endpoint_url + HEALTH_PATH, timeout=_ANSWER_SECONDS) as answer:
             return bool(json.load(answer)["saved"])
 
     def environment(self) -> dict[str, str]:
@@ -150,7 +159,7 @@ class Server:
         if not address.exists() or not (endpoint := address.read_text()):
             return False
         try:
-            with urllib.request.urlopen(endpoint + HEALTH_PATH, timeout=2) as answer:
+            with urllib.request.urlopen(endpoint + HEALTH_PATH, timeout=_ANSWER_SECONDS) as answer:
                 self.endpoint_url = str(json.load(answer)["endpoint"])
         except (urllib.error.URLError, OSError):
             return False

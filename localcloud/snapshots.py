@@ -45,7 +45,9 @@ class Snapshots:
     prepare
         Called in the server before each fork: what the fork couldn't do.
     limit_seconds
-        When a fork that doesn't end is given up: it may have been born while another thread held a lock.
+        When a fork that gets no further is given up: it may have been born while another thread held a lock.
+    clock
+        Seconds by which that is measured.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class Snapshots:
         seconds: float | None,
         log: logging.Logger,
         prepare: Callable[[], None] = lambda: None,
-        limit_seconds: int = 60,
+        limit_seconds: float = 60,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory, self._sources, self._seconds = directory, sources, seconds
-        self._log, self._prepare, self._limit_seconds = log, prepare, limit_seconds
+        self._log, self._prepare, self._limit_seconds, self._clock = log, prepare, limit_seconds, clock
+        self._written, self._written_at = (0, 0), 0.0
         self._first_unsaved_at = self._changed_at = self._started_at = time.monotonic()
         self._unsaved = self._settling = False
         self._not_before = 0.0
@@ -81,6 +85,7 @@ class Snapshots:
         """Begin a snapshot when one is due, and see how the last went; called every fraction of a second."""
         if self._fork is not None:
             self._reap(os.WNOHANG)
+            self._give_up_when_stuck()
         elif self._seconds is not None and self._due(time.monotonic(), self._seconds):
             self._begin()
 
@@ -105,10 +110,11 @@ class Snapshots:
     def _begin(self) -> None:
         self._prepare()
         self._started_at = time.monotonic()
+        self._written, self._written_at = (0, 0), self._clock()
         self._settling = self._unsaved
         self._unsaved = False
         with warnings.catch_warnings():
-            # Python warns of locks that other threads hold: such a fork ends by its alarm, and the next one saves.
+            # Python warns of locks that other threads hold: such a fork gets no further, and the next one saves.
             warnings.simplefilter("ignore", DeprecationWarning)
             self._fork = os.fork()
         if self._fork == 0:
@@ -120,9 +126,8 @@ class Snapshots:
             end_with_parent()
             # The port, the lock and the event loop are the server's: a fork that outlives it must not hold them.
             os.closerange(0, 65536)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
-            signal.alarm(self._limit_seconds)
             os.nice(5)
             # This memory is ours alone and changes no more: there is nothing to copy it for.
             copy.deepcopy = lambda value, memo=None: value  # type: ignore[assignment]
@@ -145,6 +150,18 @@ class Snapshots:
         elif options == os.WNOHANG:
             self._log.warning("a snapshot ended with status %s after %.1f s: trying again", status, took)
             self.changed()
+
+    def _give_up_when_stuck(self) -> None:
+        if self._fork is None:
+            return
+        written = self._written
+        with contextlib.suppress(FileNotFoundError):  # the fork begins with an empty folder
+            files = [path.stat() for path in (self._directory / _PARTIAL).rglob("*")]
+            written = (len(files), sum(file.st_size for file in files))
+        if written != self._written:
+            self._written, self._written_at = written, self._clock()
+        elif self._clock() - self._written_at > self._limit_seconds:
+            os.kill(self._fork, signal.SIGKILL)
 
     def _write(self) -> None:
         """Everything into a folder of its own, which doesn't count yet."""

@@ -13,6 +13,7 @@ from localcloud.context import Context
 from localcloud.extension import replace, require
 from localcloud.lambdas import embedded_metrics
 from localcloud.lambdas.worker import Outcome, Worker, log_group
+from localcloud.pace import Pace
 
 _REST_SECONDS = 300.0
 # AWS starts every environment on hardware of its own. Here they share the cores: more of one function than there are
@@ -95,7 +96,7 @@ class _Executor:
         from ministack.services import lambda_svc
 
         lambda_svc._ensure_reaper_thread()
-        worker = _lease(config, function["code_zip"])
+        worker = _lease(config, function["code_zip"], self._context.pace)
         started = time.monotonic()
         try:
             arn = config.get("FunctionArn", "")
@@ -167,15 +168,15 @@ class _Executor:
                 )
 
 
-def _lease(config: dict[str, Any], code: bytes) -> Worker:
+def _lease(config: dict[str, Any], code: bytes, pace: Pace) -> Worker:
     """A warm environment, or a new one; a function that was invoked by a function never waits: it may be its own."""
     from ministack.core import lambda_runtime
     from ministack.services import lambda_svc
 
     name, version = config.get("FunctionName", "unknown"), config.get("Version", "$LATEST")
-    deadline = time.monotonic() + (0.0 if lambda_svc._invoke_depth.get() > 1 else _PATIENCE_SECONDS)
+    deadline = pace.now() + (0.0 if lambda_svc._invoke_depth.get() > 1 else _PATIENCE_SECONDS)
     while True:
-        cap = _AT_ONCE if time.monotonic() < deadline else None
+        cap = _AT_ONCE if pace.now() < deadline else None
         worker, _ = lambda_runtime.acquire_worker(name, config, code, qualifier=version, max_concurrency=cap)
         if worker is not None:
             return cast("Worker", worker)

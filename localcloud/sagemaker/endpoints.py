@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -58,8 +57,9 @@ class Endpoints:
 
     def await_live(self, name: str, seconds: float) -> Live | None:
         """What serves under `name`, waited for while an endpoint in service is brought up again after a restart."""
-        deadline = time.monotonic() + seconds
-        while name not in self._live and time.monotonic() < deadline:
+        pace = self._context.pace
+        deadline = pace.now() + seconds
+        while name not in self._live and pace.now() < deadline:
             record = self._state["endpoint"].get(name)
             if record is None or record["EndpointStatus"] != "InService" or not self._context.sleep(0.05):
                 break

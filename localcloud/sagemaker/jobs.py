@@ -148,13 +148,13 @@ class Jobs:
     def _wait(
         self, name: str, process: subprocess.Popen[bytes], limit: float
     ) -> Literal["exited", "stopped", "too long"]:
-        deadline = time.monotonic() + limit
+        deadline = self.context.pace.now() + limit
         while True:
             try:
                 process.wait(0.1)
                 return "exited"
             except subprocess.TimeoutExpired:
-                if self.is_stopped(name) or time.monotonic() > deadline:
+                if self.is_stopped(name) or self.context.pace.now() > deadline:
                     why: Literal["stopped", "too long"] = "stopped" if self.is_stopped(name) else "too long"
                     self.context.children.stop(process, grace_seconds=STOP_GRACE_SECONDS)
                     return why

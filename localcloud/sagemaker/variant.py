@@ -102,7 +102,7 @@ class Variant:
         """Stop, once the requests that were routed here have their answers."""
         self._context.sleep(ROUTED_SECONDS)
         with self._idle:
-            self._idle.wait_for(lambda: self._active == 0, timeout=DRAIN_SECONDS)
+            self._idle.wait_for(lambda: self._active == 0, timeout=self._context.pace.real(DRAIN_SECONDS))
         self.stop()
 
     def stop(self) -> None:
@@ -176,9 +176,10 @@ class Variant:
         self._process = self._context.spawn(argv, env=self._environment(), cwd=self._folder, log=self._log)
 
     def _wait_until_healthy(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+        pace = self._context.pace
+        deadline = pace.now() + seconds
         port_file = self._folder / "port"
-        while time.monotonic() < deadline and not self._closed and not self._context.stopping:
+        while pace.now() < deadline and not self._closed and not self._context.stopping:
             if self._process is None or self._process.poll() is not None:
                 break
             if port_file.exists():
@@ -216,6 +217,7 @@ class Variant:
 
     def _exchange(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         connection, reused = self._connection()
+        connection.sock.settimeout(self._context.pace.real(MODEL_TIMEOUT_SECONDS))
         try:
             connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
@@ -232,7 +234,7 @@ class Variant:
         try:
             return self._connections.get_nowait(), True
         except queue.Empty:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=MODEL_TIMEOUT_SECONDS)
+            connection = http.client.HTTPConnection("127.0.0.1", self._port)
             connection.connect()
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return connection, False

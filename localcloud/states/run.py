@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -12,6 +11,8 @@ from ministack.services import stepfunctions as sf
 
 from localcloud.context import Context
 from localcloud.states.errors import Interrupted
+
+_LONGEST_SLEEP_SECONDS = 0.5
 
 
 class Run:
@@ -34,13 +35,17 @@ class Run:
         self.role = role
         self._changed = threading.Condition()
         self._ended = ""
-        self._deadline = time.monotonic() + timeout_seconds if timeout_seconds else None
+        self._deadline = context.pace.now() + timeout_seconds if timeout_seconds else None
         self.timeout_seconds = timeout_seconds
+
+    def now(self) -> float:
+        """The clock that limits and waits go by."""
+        return self.context.pace.now()
 
     @property
     def ended(self) -> str:
         """Why it must let go: "stopped", "timed out", "suspended"; nothing while it may go on."""
-        if not self._ended and self._deadline is not None and time.monotonic() >= self._deadline:
+        if not self._ended and self._deadline is not None and self.now() >= self._deadline:
             self._ended = "timed out"
         return self._ended
 
@@ -64,16 +69,17 @@ class Run:
         Interrupted
             The execution ended, or the branch was given up, in the meantime.
         """
-        until = None if seconds is None else time.monotonic() + seconds
+        until = None if seconds is None else self.now() + seconds
         with self._changed:
             while True:
                 scope.check()
                 if ready():
                     return True
-                limits = [limit - time.monotonic() for limit in (until, self._deadline) if limit is not None]
-                if until is not None and time.monotonic() >= until:
+                limits = [limit - self.now() for limit in (until, self._deadline) if limit is not None]
+                if until is not None and self.now() >= until:
                     return False
-                self._changed.wait(max(0.0, min(limits)) if limits else None)
+                # The clock may change its pace meanwhile, so nobody sleeps by it for long.
+                self._changed.wait(min(_LONGEST_SLEEP_SECONDS, max(0.0, min(limits))) if limits else None)
 
     def call(self, work: Callable[[], Any], seconds: float | None, scope: Scope) -> Future[Any]:
         """Run `work` in a thread of its own, and wait for it as `wait` does; the future may not be done."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -116,24 +115,24 @@ def _callback(
     call: Call, token: str, timeout: float | None, heartbeat: float | None, scope: Scope, *, resumed: bool
 ) -> Any:
     run = scope.run
-    until = None if timeout is None else time.monotonic() + timeout
+    until = None if timeout is None else run.now() + timeout
     with tokens.expected(token, run.changed, machine_arn=run.execution["stateMachineArn"]) as answer:
         call.note(token=token)
         if not resumed:
             submitted = _called(call, timeout, scope)
             run.record("TaskSubmitted", {**call.names(), "output": json.dumps(submitted)})
         while True:
-            limits = [time.monotonic() + heartbeat] if heartbeat else []
+            limits = [run.now() + heartbeat] if heartbeat else []
             limits += [until] if until is not None else []
             beats = answer.beats
             ready = run.wait(
                 lambda: answer.given or answer.beats != beats,  # noqa: B023 - used within this turn only
-                min(limits) - time.monotonic() if limits else None,
+                min(limits) - run.now() if limits else None,
                 scope,
             )
             if answer.given:
                 return answer.result()
-            if not ready and until is not None and time.monotonic() >= until:
+            if not ready and until is not None and run.now() >= until:
                 raise StateFailed(TIMEOUT, "")
             if not ready:
                 raise StateFailed(HEARTBEAT_TIMEOUT, "")

@@ -7,7 +7,6 @@ import itertools
 import json
 import time
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,6 +16,7 @@ from botocore.config import Config
 
 from localcloud.scales import Scales
 from localcloud.server import Server
+from tests.waiting import until
 
 SCALES = Scales(waits=60, alarms=60, schedules=1800)
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -26,15 +26,6 @@ _numbers = itertools.count(1)
 def fresh(name: str) -> str:
     """A name that no other test has."""
     return f"{name}-{next(_numbers)}"
-
-
-def until[T](look: Callable[[], T], *, seconds: float = 30.0) -> T:
-    """What `look` gives as soon as that is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"still {found!r} after {seconds:g} s"
-        time.sleep(0.03)
-    return found
 
 
 def zipped(**files: str) -> bytes:
@@ -130,19 +121,14 @@ class Cloud:
         url: str = self.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
         return url, f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
 
-    def receive(self, url: str, *, seconds: float = 20.0) -> dict[str, Any]:
+    def receive(self, url: str) -> dict[str, Any]:
         """The next message, which is taken off the queue."""
         sqs = self.client("sqs")
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            found = sqs.receive_message(
-                QueueUrl=url, WaitTimeSeconds=2, AttributeNames=["All"], MessageAttributeNames=["All"]
-            ).get("Messages")
-            if found:
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=found[0]["ReceiptHandle"])
-                message: dict[str, Any] = found[0]
-                return message
-        raise AssertionError(f"no message within {seconds:g} s")
+        asked = {"QueueUrl": url, "WaitTimeSeconds": 2, "AttributeNames": ["All"], "MessageAttributeNames": ["All"]}
+        found = until(lambda: sqs.receive_message(**asked).get("Messages"), what=f"a message of {url}")
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=found[0]["ReceiptHandle"])
+        message: dict[str, Any] = found[0]
+        return message
 
     def machine(self, definition: dict[str, Any], *, role: str | None = None) -> str:
         """ARN of a new state machine."""

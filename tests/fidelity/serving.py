@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,6 +16,7 @@ from botocore.config import Config
 
 from localcloud.scales import Scales
 from localcloud.server import Server
+from tests.waiting import until
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3"
 BUCKET = "lake"
@@ -51,15 +51,6 @@ def output_fn(prediction, accept):
         return Response("not such a row", status=400, mimetype="text/plain")
     return json.dumps(prediction), "application/json"
 """
-
-
-def until[T](look: Callable[[], T], *, seconds: float = 60.0) -> T:
-    """What `look` gives as soon as that is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"still {found!r} after {seconds:g} s"
-        time.sleep(0.05)
-    return found
 
 
 def tar_gz(files: Mapping[str, str]) -> bytes:

@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError
 from infra.cdk_cli import CLI, ROOT, cdk_environment, install_cdk, node_home
 from localcloud.cloudformation.patience import held_back
 from localcloud.server import Server
-from tests.fidelity.cloud import ACCOUNT, REGION, SCALES, Cloud, fresh, until
+from tests.fidelity.cloud import ACCOUNT, REGION, SCALES, Cloud, fresh
+from tests.waiting import until
 
 APP = Path(__file__).parent / "cdk_app" / "app.py"
 
@@ -101,13 +102,13 @@ class Cli:
         """One assembly a context, all by one process: starting jsii takes long."""
         assemblies = {str(self.directory / str(number)): context for number, context in enumerate(contexts)}
         command = [sys.executable, str(APP), json.dumps(assemblies)]
-        subprocess.run(command, env=self.environment, check=True, capture_output=True, timeout=600)
+        subprocess.run(command, env=self.environment, check=True, capture_output=True)
         return [Path(name) for name in assemblies]
 
     def __call__(self, *arguments: str, app: Path | None = None) -> str:
         command = [str(node_home() / "bin/node"), str(ROOT / CLI), *arguments, *(["--app", str(app)] if app else [])]
         ran = subprocess.run(
-            command, cwd=self.directory, env=self.environment, capture_output=True, text=True, timeout=300, check=False
+            command, cwd=self.directory, env=self.environment, capture_output=True, text=True, check=False
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout + ran.stderr

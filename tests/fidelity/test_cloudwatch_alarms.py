@@ -22,7 +22,8 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.fidelity.serving import Lab, running, until
+from tests.fidelity.serving import Lab, running
+from tests.waiting import until
 
 SPEED = 60
 PRINTER = "import json\ndef handler(event, context):\n    print('ALARM EVENT ' + json.dumps(event))\n"
@@ -67,7 +68,7 @@ def state(lab: Lab, name: str) -> str:
 def becomes(lab: Lab, name: str, wanted: str) -> None:
     """Wait until the alarm is, or in the meantime was, in that state: on a busy machine an ALARM is easily missed."""
     known = len(ever(lab, name))
-    until(lambda: state(lab, name) == wanted or wanted in ever(lab, name)[known:], seconds=40)
+    until(lambda: state(lab, name) == wanted or wanted in ever(lab, name)[known:])
 
 
 def ever(lab: Lab, name: str) -> list[str]:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localcloud.events.clock import Due
-from tests.fidelity.cloud import ACCOUNT, REGION, Cloud, allow, fresh, single, until
+from tests.fidelity.cloud import ACCOUNT, REGION, Cloud, allow, fresh, single
+from tests.waiting import until
 
 
 class Rule:

@@ -9,12 +9,14 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from localcloud.lambdas import architecture, bundle, embedded_metrics
-from tests.fidelity.cloud import ACCOUNT, Cloud, allow, fresh, until, zipped
+from tests.fidelity.cloud import ACCOUNT, Cloud, allow, fresh, zipped
+from tests.waiting import until
 
 
 def test_an_errors_type_is_its_class(cloud: Cloud) -> None:
@@ -64,11 +66,22 @@ def handler(event, context):
     assert pid == cloud.invoke(name)[0]
 
 
-def test_calls_at_the_same_time_run_in_workers_of_their_own(cloud: Cloud) -> None:
-    name = cloud.function("import os, time\ndef handler(event, context):\n    time.sleep(0.5)\n    return os.getpid()")
+def test_calls_at_the_same_time_run_in_workers_of_their_own(cloud: Cloud, tmp_path: Path) -> None:
+    """Each waits for the other, so one worker for both would never answer."""
+    code = """
+import os, pathlib, time
+def handler(event, context):
+    folder = pathlib.Path(event["folder"])
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < 2:
+        time.sleep(0.01)
+    return os.getpid()
+"""
+    name = cloud.function(code, timeout=60)
     with ThreadPoolExecutor(2) as pool:
-        pids = {body for body, _ in pool.map(lambda _: cloud.invoke(name), range(2))}
-    assert len(pids) == 2
+        answers = list(pool.map(lambda _: cloud.invoke(name, {"folder": str(tmp_path)}), range(2)))
+    assert {error for _, error in answers} == {None}
+    assert len({body for body, _ in answers}) == 2
 
 
 def test_more_calls_than_cores_wait_for_a_warm_worker(cloud: Cloud) -> None:

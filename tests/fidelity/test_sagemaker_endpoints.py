@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.fidelity.serving import BUCKET, INFERENCE, Lab, running, until, variant
+from tests.fidelity.serving import BUCKET, INFERENCE, Lab, running, variant
+from tests.waiting import until
 
 CALLS = 1000
 SLOW = """

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.fidelity.serving import BUCKET, IMAGE, Lab, running, tar_gz, untar, until
+from tests.fidelity.serving import BUCKET, IMAGE, Lab, running, tar_gz, untar
+from tests.waiting import until
 
 TRAIN = """
 import json, os, pathlib, signal, sys, time

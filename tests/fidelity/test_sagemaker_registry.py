@@ -16,7 +16,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.fidelity.serving import IMAGE as IMAGE
-from tests.fidelity.serving import INFERENCE, Lab, running, tar_gz, until
+from tests.fidelity.serving import INFERENCE, Lab, running, tar_gz
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

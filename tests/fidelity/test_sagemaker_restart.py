@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.fidelity.serving import BUCKET, IMAGE, Lab, running, tar_gz, until
+from tests.fidelity.serving import BUCKET, IMAGE, Lab, running, tar_gz
+from tests.waiting import until
 
 CAPTURE = {
     "EnableCapture": True,

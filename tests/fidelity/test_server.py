@@ -17,7 +17,8 @@ from localcloud.children import Children
 from localcloud.extension import MissingExtensionPoint, require
 from localcloud.scales import Scales
 from localcloud.server import Server, ServerFailed
-from tests.fidelity.cloud import Cloud, single, until
+from tests.fidelity.cloud import Cloud, single
+from tests.waiting import until
 
 
 def test_a_port_in_use_is_said_with_exit_code_2(tmp_path: Path) -> None:
@@ -26,7 +27,7 @@ def test_a_port_in_use_is_said_with_exit_code_2(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         argv = [sys.executable, "-m", "localcloud", "serve", "--port", str(port), "--state-dir", str(tmp_path)]
-        ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"localcloud: port {port} is in use")
 
@@ -85,9 +86,9 @@ def test_children_end_with_the_server_that_is_killed(tmp_path: Path) -> None:
     program = (
         "import logging, sys, time\n"
         "from localcloud.children import Children\n"
-        "child = Children(logging.getLogger()).spawn([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "child = Children(logging.getLogger()).spawn([sys.executable, '-c', 'import time; time.sleep(86400)'])\n"
         "print(child.pid, flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(86400)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
@@ -95,7 +96,7 @@ def test_children_end_with_the_server_that_is_killed(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     if sys.platform == "linux":
-        until(lambda: not _runs(child), seconds=5)
+        until(lambda: not _runs(child))
 
 
 def test_a_stopped_child_takes_its_own_children_along(tmp_path: Path) -> None:
@@ -103,11 +104,11 @@ def test_a_stopped_child_takes_its_own_children_along(tmp_path: Path) -> None:
 
     children = Children(logging.getLogger())
     note = tmp_path / "pid"
-    script = f"sleep 60 & echo $! > {note}; wait"
+    script = f"sleep 86400 & echo $! > {note}; wait"
     process = children.spawn(["sh", "-c", script])
     grandchild = int(until(lambda: note.exists() and note.read_text().strip()))
     children.stop(process)
-    until(lambda: not _runs(grandchild), seconds=5)
+    until(lambda: not _runs(grandchild))
 
 
 def test_a_missing_extension_point_names_the_version_of_the_fabric() -> None:

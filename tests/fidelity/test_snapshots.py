@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
+import select
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +15,8 @@ import pytest
 
 from localcloud.server import Server
 from localcloud.snapshots import Snapshots, recover
-from tests.fidelity.cloud import SCALES, Cloud, allow, until
+from tests.fidelity.cloud import SCALES, Cloud, allow
+from tests.waiting import until
 
 LOG = logging.getLogger("test")
 
@@ -86,13 +89,14 @@ def test_it_saves_although_it_is_never_quiet_and_reading_is_no_change(tmp_path: 
     with Server(state_dir=tmp_path, scales=SCALES, save_seconds=1) as server:
         iam = Cloud(server).client("iam")
         kept = tmp_path / "ministack" / "iam.json"
-        deadline, written = time.monotonic() + 20, 0
-        while "role-5" not in (kept.read_text() if kept.exists() else "") and time.monotonic() < deadline:
-            written += 1
+        numbers = itertools.count(1)
+
+        def kept_while_more_comes() -> bool:
             trust = {"Version": "2012-10-17", "Statement": [{**allow("sts:AssumeRole"), "Principal": "*"}]}
-            iam.create_role(RoleName=f"role-{written}", AssumeRolePolicyDocument=json.dumps(trust))
-            time.sleep(0.1)
-        assert "role-5" in kept.read_text()
+            iam.create_role(RoleName=f"role-{next(numbers)}", AssumeRolePolicyDocument=json.dumps(trust))
+            return kept.exists() and "role-5" in kept.read_text()
+
+        until(kept_while_more_comes, pause_seconds=0.1)
         until(lambda: server.saved)
         s3 = Cloud(server).client("s3")
         assert (s3.list_buckets()["Buckets"], server.saved) == ([], True)
@@ -224,16 +228,21 @@ def test_a_fork_holds_nothing_of_the_server_s(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.set_inheritable(write, True)
 
+    go_on = tmp_path / "go-on"
+
     def slowly() -> bytes:
-        time.sleep(1.0)
+        while not go_on.exists():
+            time.sleep(0.01)
         return b""
 
-    snapshots = _snapshots(tmp_path, {"a": slowly})
+    snapshots = _snapshots(tmp_path / "state", {"a": slowly}, limit=3600)
     snapshots.changed()
     until(lambda: snapshots.look() or snapshots._fork is not None)
     os.close(write)
-    started = time.monotonic()
+    # The pipe's other end closes while the fork still runs.
+    until(lambda: select.select([read], [], [], 0)[0])
     assert os.read(read, 1) == b""
-    assert time.monotonic() - started < 0.9
+    assert snapshots._fork is not None
     os.close(read)
+    go_on.touch()
     until(lambda: _saved(snapshots))

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localcloud.pace import LOOK_SECONDS, Pace
 from perennial.cli.inference import ask
 from tests.loop.journey import Journey
 
@@ -21,7 +22,7 @@ _PAUSE_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to the endpoint."""
+    """One request to the endpoint, and when it ended by a clock that goes as fast as the machine does."""
 
     ended_at: float
     variant: str | None
@@ -50,7 +51,7 @@ class Callers:
         self, journey: Journey, rows: Sequence[Mapping[str, Any]], *, clients: int = 3, per_second: float
     ) -> None:
         self._journey, self._rows, self._pause = journey, itertools.cycle(rows), clients / per_second
-        self._stopping = threading.Event()
+        self._stopping, self._clock = threading.Event(), Pace()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._client, daemon=True) for _ in range(clients)]
         self.change: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
@@ -60,12 +61,17 @@ class Callers:
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
+        threading.Thread(target=self._look, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         for thread in self._threads:
-            thread.join(timeout=60)
+            thread.join()
+
+    def _look(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            self._clock.look()
 
     def _client(self) -> None:
         while not self._stopping.is_set():
@@ -78,9 +84,9 @@ class Callers:
                 row = change(row)
             try:
                 answered = ask(self._journey.deployment, [row], target_variant=target)
-                call = Call(time.monotonic(), answered.variant, answered.error, target is not None)
+                call = Call(self._clock.now(), answered.variant, answered.error, target is not None)
             except BotoCoreError as error:
-                call = Call(time.monotonic(), None, repr(error), target is not None)
+                call = Call(self._clock.now(), None, repr(error), target is not None)
             with self._lock:
                 self.calls.append(call)
             self._stopping.wait(max(0.0, self._pause - (time.monotonic() - started)))
@@ -111,7 +117,7 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._thread.join(timeout=60)
+        self._thread.join()
 
     @property
     def weights(self) -> list[Mapping[str, float]]:

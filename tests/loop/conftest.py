@@ -24,7 +24,6 @@ from perennial.cli.deployment import find_deployment
 from perennial.cli.local import local_cloud
 from tests.loop.canary_watch import Call, Callers, Watch
 from tests.loop.journey import (
-    CYCLE_SECONDS,
     LOOP,
     Execution,
     Journey,
@@ -32,8 +31,8 @@ from tests.loop.journey import (
     batch_file,
     labels_file,
     rows_of,
-    until,
 )
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 # A bake of half an hour takes 6 s; schedules stand still, so that every run has a cause that a test knows of.
@@ -208,7 +207,7 @@ def promoted(journey: Journey, first_model: Cycle) -> Cycle:
     known = _known(journey)
     journey.land("labels", "second.csv", labels_file(stream.weeks(*SECOND_LABELS)))
     with Watch(journey) as watch:
-        until(lambda: _two_variants(journey), what="a canary", seconds=CYCLE_SECONDS)
+        journey.until(lambda: _two_variants(journey), what="a canary")
         with Callers(journey, _traffic_rows(), per_second=120) as callers:
             learning = journey.await_execution("LearningMachineArn", known=known)
     return Cycle(learning, journey.await_execution("RolloutMachineArn", name=learning.name), watch, callers.calls)
@@ -228,20 +227,19 @@ def rolled_back(journey: Journey, refused: Cycle) -> Cycle:
     """A challenger that refuses unknown weather passes the gate and takes traffic; then unknown weather comes."""
     run = journey.retrain("strict categories", unknown_category="error")
     with Watch(journey) as watch:
-        until(lambda: _two_variants(journey), what="a canary", seconds=CYCLE_SECONDS)
+        journey.until(lambda: _two_variants(journey), what="a canary")
         weights = {one["VariantName"]: one["CurrentWeight"] for one in journey.endpoint()["ProductionVariants"]}
         with Callers(journey, _traffic_rows(), per_second=100) as callers:
             callers.change = lambda row: {**row, "weathersit": "5"}
             # A tenth of what a busy machine manages may be too little for an alarm to speak of a share.
             callers.target = min(weights, key=weights.__getitem__)
-            until(
+            journey.until(
                 lambda: "ALARM" in watch.seen[-1].alarms.values() or len(journey.endpoint()["ProductionVariants"]) == 1,
                 what="an alarm",
-                seconds=CYCLE_SECONDS,
             )
             callers.target = None
             rollout = journey.await_execution("RolloutMachineArn", name=run)
             callers.change = None
             learning = journey.await_execution("LearningMachineArn", name=run)
-            until(lambda: set(watch.seen[-1].alarms.values()) == {"OK"}, what="every alarm at rest again", seconds=60)
+            until(lambda: set(watch.seen[-1].alarms.values()) == {"OK"}, what="every alarm at rest again")
     return Cycle(learning, rollout, watch, callers.calls)

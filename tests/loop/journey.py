@@ -18,27 +18,17 @@ import boto3
 from boto3.dynamodb.types import TypeDeserializer
 
 from localcloud.identity import REGION, ROOT
+from perennial.cli.activity import Hope
 from perennial.cli.deployment import Deployment
 from perennial.cli.local import LocalCloud
 from tests.loop.second_engine import Run, run_of
 
 __all__ = [
-    "CYCLE_SECONDS", "Execution", "Journey", "LocalSession", "aws_cli", "batch_file", "labels_file", "rows_of", "until",
+    "Execution", "Journey", "LocalSession", "aws_cli", "batch_file", "labels_file", "rows_of",
 ]  # fmt: skip
 
 LOOP = "bikeshare"
-# Several times what a machine of two quiet cores takes.
-LANDING_SECONDS, CYCLE_SECONDS = 240.0, 300.0
 _ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
-
-
-def until[T](look: Callable[[], T], *, what: str, seconds: float, pause_seconds: float = 0.25) -> T:
-    """What `look` gives as soon as that is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"{what} must come within {seconds:g} s. Got {found!r} instead."
-        time.sleep(pause_seconds)
-    return found
 
 
 def aws_cli() -> str:
@@ -104,6 +94,15 @@ class Journey:
         assert done.returncode == 0, f"aws {' '.join(arguments)}: {done.stderr}"
         return json.loads(done.stdout) if done.stdout.lstrip().startswith(("{", "[")) else done.stdout
 
+    def until[T](self, look: Callable[[], T], *, what: str, pause_seconds: float = 0.25) -> T:
+        """What `look` gives as soon as that is true; fails when it can't come any more."""
+        hope = Hope(self.deployment)
+        while not (found := look()):
+            why = hope.lost()
+            assert why is None, f"{what} must come. It can't any more: {why}. Got {found!r} instead."
+            time.sleep(pause_seconds)
+        return found
+
     # --- files ---------------------------------------------------------------------------------------------------
 
     def land(self, prefix: str, name: str, body: bytes) -> tuple[str, str]:
@@ -121,7 +120,8 @@ class Journey:
             found = {(item["key"], item["version_id"]): item for item in items if item.get("announced")}
             return found if wanted <= found.keys() else None
 
-        found = until(settled, what=f"{len(wanted)} settled landings", seconds=LANDING_SECONDS, pause_seconds=0.5)
+        found = self.until(settled, what=f"{len(wanted)} settled landings", pause_seconds=0.5)
+        assert found
         return {file: found[file] for file in wanted}
 
     def told(self, kind: str) -> list[dict[str, Any]]:
@@ -136,7 +136,7 @@ class Journey:
             told = [len(self.told(kind)) for kind in ("Batch Accepted", "Retraining Declined")]
             return told == [count, count]
 
-        until(decided, what=f"{count} decisions on record", seconds=LANDING_SECONDS, pause_seconds=2.0)
+        self.until(decided, what=f"{count} decisions on record", pause_seconds=2.0)
 
     def partition(self, name: str) -> dict[str, dict[str, Any]]:
         """One partition of the catalog table: plain items by sort key."""
@@ -181,7 +181,8 @@ class Journey:
                     return one
             return None
 
-        found = until(ended, what=f"the end of an execution of {machine}", seconds=CYCLE_SECONDS)
+        found = self.until(ended, what=f"the end of an execution of {machine}")
+        assert found
         return self.recorded(machine, found["executionArn"])
 
     def recorded(self, machine: str, arn: str) -> Execution:

@@ -9,7 +9,6 @@ states in the same order and end with the same status and output.
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from unittest import mock
 
 import boto3
 from moto import mock_aws
+
+from tests.waiting import until
 
 __all__ = ["Answer", "Run", "answers_of", "replay", "run_of"]
 
@@ -139,9 +140,7 @@ def _answering(answers: Mapping[str, Sequence[Answer]], functions: frozenset[str
         yield
 
 
-def replay(
-    definition: Mapping[str, Any], given: Any, answers: Mapping[str, Sequence[Answer]], *, seconds: float = 60.0
-) -> Run:
+def replay(definition: Mapping[str, Any], given: Any, answers: Mapping[str, Sequence[Answer]]) -> Run:
     """Run `definition` in moto's interpreter with the recorded answers."""
     functions = _called_by_arn(definition)
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}), _answering(answers, functions):
@@ -152,11 +151,16 @@ def replay(
         started = states.start_execution(
             stateMachineArn=machine["stateMachineArn"], name="replayed", input=json.dumps(given)
         )
-        deadline = time.monotonic() + seconds
-        while (described := states.describe_execution(executionArn=started["executionArn"]))["status"] == "RUNNING":
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the replay must end within {seconds:g} s; it entered {described}")
-            time.sleep(0.02)
-        pages = states.get_paginator("get_execution_history").paginate(executionArn=started["executionArn"])
-        history = [event for page in pages for event in page["events"]]
-        return run_of(history, described)
+        arn = started["executionArn"]
+
+        def history() -> list[dict[str, Any]]:
+            pages = states.get_paginator("get_execution_history").paginate(executionArn=arn)
+            return [event for page in pages for event in page["events"]]
+
+        def ended() -> dict[str, Any] | None:
+            described: dict[str, Any] = states.describe_execution(executionArn=arn)
+            return described if described["status"] != "RUNNING" else None
+
+        described = until(ended, what="the replay's end", progress=lambda: len(history()), pause_seconds=0.02)
+        assert described
+        return run_of(history(), described)

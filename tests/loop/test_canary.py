@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.loop.conftest import Cycle
-from tests.loop.journey import CYCLE_SECONDS, Journey, until
+from tests.loop.journey import Journey
+from tests.waiting import until
 
 pytestmark = pytest.mark.local_cloud
 
@@ -93,12 +94,12 @@ def pair(journey: Journey, first_model: Cycle, promoted: Cycle) -> Iterator[Pair
         found = {one["VariantName"]: one["CurrentWeight"] for one in described.get("ProductionVariants", [])}
         return described["EndpointStatus"] == "InService" and found == wanted
 
-    until(lambda: settled(dict.fromkeys(versions, 1.0)), what="the pair in service", seconds=CYCLE_SECONDS)
+    until(lambda: settled(dict.fromkeys(versions, 1.0)), what="the pair in service")
     sagemaker.update_endpoint_weights_and_capacities(
         EndpointName=name,
         DesiredWeightsAndCapacities=[{"VariantName": one, "DesiredWeight": weight} for one, weight in WEIGHTS.items()],
     )
-    until(lambda: settled(WEIGHTS), what="the new weights", seconds=CYCLE_SECONDS)
+    until(lambda: settled(WEIGHTS), what="the new weights")
     row = journey.lake_json(f"reports/evaluations/{promoted.run_id}/smoke.json")["rows"][0]
     yield Pair(name, versions, row)
     sagemaker.delete_endpoint(EndpointName=name)

@@ -17,7 +17,7 @@ from loops.bikeshare import stream
 from perennial.project import load_loop
 from perennial.validation import validate_file
 from tests.loop.conftest import LARGEST_DIRECT_BYTES, ROOT
-from tests.loop.journey import LOOP, Execution, Journey, batch_file, until
+from tests.loop.journey import LOOP, Execution, Journey, batch_file
 from tests.loop.second_engine import answers_of, replay
 
 pytestmark = pytest.mark.local_cloud
@@ -108,7 +108,7 @@ def stopped(journey: Journey, large: Large) -> tuple[Execution, tuple[str, str]]
         listed = sagemaker.list_processing_jobs(StatusEquals="InProgress")["ProcessingJobSummaries"]
         return listed[0]["ProcessingJobName"] if listed else None
 
-    job = until(running, what="a job", seconds=60, pause_seconds=0.05)
+    job = journey.until(running, what="a job", pause_seconds=0.05)
     sagemaker.stop_processing_job(ProcessingJobName=job)
     return journey.await_execution(MACHINE, known=[large.execution.name]), file
 

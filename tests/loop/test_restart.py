@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.loop.conftest import Cycle
-from tests.loop.journey import CYCLE_SECONDS, Journey, until
+from tests.loop.journey import Journey
+from tests.waiting import until
 
 pytestmark = pytest.mark.local_cloud
 
@@ -49,7 +50,7 @@ def looks(journey: Journey, rolled_back: Cycle) -> Looks:
     before = _look(journey)
     journey.cloud.server.stop()
     journey.cloud.server.start()
-    until(lambda: journey.endpoint()["EndpointStatus"] == "InService", what="the endpoint", seconds=CYCLE_SECONDS)
+    until(lambda: journey.endpoint()["EndpointStatus"] == "InService", what="the endpoint")
     return Looks(before, _look(journey))
 
 
@@ -83,11 +84,11 @@ def killed(journey: Journey, looks: Looks) -> Looks:
 
     landed = journey.land("batches", "before-the-cut.csv", stream.week(71).batch_csv())
     journey.await_landed([landed])
-    until(lambda: journey.cloud.server.saved, what="a snapshot of everything", seconds=CYCLE_SECONDS)
+    until(lambda: journey.cloud.server.saved, what="a snapshot of everything")
     before = {**_look(journey), "landed": landed}
     journey.cloud.server.kill()
     journey.cloud.server.start()
-    until(lambda: journey.endpoint()["EndpointStatus"] == "InService", what="the endpoint", seconds=CYCLE_SECONDS)
+    until(lambda: journey.endpoint()["EndpointStatus"] == "InService", what="the endpoint")
     return Looks(before, _look(journey))
 
 

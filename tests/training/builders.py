@@ -104,6 +104,5 @@ def run_job(*command: str, cwd: Path, environment: Mapping[str, str]) -> subproc
         },
         capture_output=True,
         text=True,
-        timeout=600,
         check=False,
     )

@@ -43,20 +43,19 @@ class Feed:
         self._stopping.set()
         self._thread.join(timeout=10)
 
-    def wait_for(self, test: Callable[[Event], bool], *, seconds: float, since: int = 0) -> Event | None:
-        """The first event at or after position `since` that passes `test`; None when none came within `seconds`."""
-        deadline = time.monotonic() + seconds
-        with self._condition:
-            position = since
-            while True:
+    def wait_for(self, test: Callable[[Event], bool], *, lost: Callable[[], object], since: int = 0) -> Event | None:
+        """The first event at or after position `since` that passes `test`; None once `lost` says that none will."""
+        position = since
+        while True:
+            given_up = lost()
+            with self._condition:
                 for event in self.events[position:]:
                     position += 1
                     if test(event):
                         return event
-                left = deadline - time.monotonic()
-                if left <= 0:
+                if given_up:
                     return None
-                self._condition.wait(min(left, 1.0))
+                self._condition.wait(1.0)
 
     def _follow(self) -> None:
         while not self._stopping.is_set():

@@ -9,6 +9,7 @@ from typing import Any
 
 from perennial import keys
 from perennial.canonical import digest as digest_of
+from perennial.cli.activity import Hope
 from perennial.cli.demo.feed import Feed
 from perennial.cli.demo.stream import Stream, rows_of
 from perennial.cli.demo.traffic import Traffic
@@ -33,9 +34,8 @@ from perennial.events import (
 
 __all__ = ["Accident", "Demo", "DemoStalled", "by_schedule"]
 
-LANDING_SECONDS = 60.0
-CYCLE_SECONDS = 150.0
-SCHEDULE_SECONDS = 30.0
+# Several turns of the demo's schedule; where none comes, the next week is landed and the wait begins anew.
+SCHEDULE_SECONDS = 40.0
 _FLIPPED_WEEKS = 12
 _WEEKS_MEANWHILE = 3
 _NEW_WEATHER = "5"
@@ -43,7 +43,7 @@ _TRIES = 4
 
 
 class DemoStalled(PerennialError):
-    """Something that must happen didn't happen in time."""
+    """Something that must happen can't happen any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class Demo:
     feed: Feed
     traffic: Traffic
     say: Callable[[str], None]
+    hope: Hope
     next_week: int = 0
     landed: int = 0
     provoked: str = ""
@@ -80,11 +81,17 @@ class Demo:
         """Promotions of a challenger that took traffic beside a champion."""
         return self.count(ModelPromoted, lambda event: event.previous_version is not None)
 
-    def _await(self, what: str, test: Callable[[Event], bool], *, since: int, seconds: float) -> Event:
-        event = self.feed.wait_for(test, seconds=seconds, since=since)
+    def _await(self, what: str, test: Callable[[Event], bool], *, since: int) -> Event:
+        self.hope.renew()
+        why: list[str] = []
+        event = self.feed.wait_for(test, lost=lambda: self._lost(why), since=since)
         if event is None:
-            raise DemoStalled(f"{what} must happen within {seconds:g} s. Got nothing of the kind instead.")
+            raise DemoStalled(f"{what} must come. It can't any more: {why[-1]}.")
         return event
+
+    def _lost(self, why: list[str]) -> bool:
+        why.extend(filter(None, [self.hope.lost()]))
+        return bool(why)
 
     # --- acts --------------------------------------------------------------------------------------------------
 
@@ -93,7 +100,7 @@ class Demo:
         self.say(f"{weeks} weeks of history land at once, their labels with them")
         since = len(self.feed.events)
         self._land_at_once(weeks)
-        self._await("the first model", lambda e: isinstance(e, ModelPromoted), since=since, seconds=CYCLE_SECONDS)
+        self._await("the first model", lambda e: isinstance(e, ModelPromoted), since=since)
         self._settle()
 
     def live_week(self) -> None:
@@ -103,9 +110,9 @@ class Demo:
         self.traffic.serve(rows)
         since = len(self.feed.events)
         self._land(keys.BATCHES_PREFIX, week.batch_name, week.batch_csv())
-        self._await(f"a verdict on {week.batch_name}", _about(week.batch_name), since=since, seconds=LANDING_SECONDS)
+        self._await(f"a verdict on {week.batch_name}", _about(week.batch_name), since=since)
         self._land(keys.LABELS_PREFIX, week.labels_name, week.labels_csv())
-        self._await(f"a verdict on {week.labels_name}", _about(week.labels_name), since=since, seconds=LANDING_SECONDS)
+        self._await(f"a verdict on {week.labels_name}", _about(week.labels_name), since=since)
         self.next_week += 1
         self.landed += 1
         self._settle()
@@ -116,9 +123,7 @@ class Demo:
         self._provoke("a supplier's broken export lands (temperatures in Fahrenheit, humidity as text)")
         since = len(self.feed.events)
         self._land(keys.BATCHES_PREFIX, week.batch_name, _poison(week.batch_csv()))
-        event = self._await(
-            "a verdict on the broken export", _about(week.batch_name), since=since, seconds=LANDING_SECONDS
-        )
+        event = self._await("a verdict on the broken export", _about(week.batch_name), since=since)
         refused = isinstance(event, BatchRejected)
         self._accident(
             "poisoned batch", refused, "quarantined whole, nothing learnt from it" if refused else "accepted"
@@ -162,14 +167,13 @@ class Demo:
 
     def _fail_in_service(self, run: str, since: int) -> None:
         errors_before = dict(self.traffic.errors)
-        self._await("the canary's second step", _takes_half(run), since=since, seconds=CYCLE_SECONDS)
+        self._await("the canary's second step", _takes_half(run), since=since)
         self.traffic.change = _new_weather
         try:
             rolled_back = self._await(
                 "the roll-back",
                 lambda e: isinstance(e, ModelRolledBack | ModelPromoted),
                 since=since,
-                seconds=CYCLE_SECONDS,
             )
         finally:
             self.traffic.change = None
@@ -203,7 +207,8 @@ class Demo:
             run = self._retrain("an engineer retrains before the quarter ends", {})
             self._land_at_once(_WEEKS_MEANWHILE)
             self._ended(run, since)
-            self.feed.wait_for(by_schedule, seconds=SCHEDULE_SECONDS, since=since)
+            hope = Hope(self.deployment, quiet_seconds=SCHEDULE_SECONDS)
+            self.feed.wait_for(by_schedule, lost=hope.lost, since=since)
         self._settle()
 
     # --- pieces ------------------------------------------------------------------------------------------------
@@ -228,24 +233,22 @@ class Demo:
         header = files[0].splitlines(keepends=True)[0]
         name = f"again-{digest_of(files[0].decode())[:8]}.csv"
         self._land(keys.LABELS_PREFIX, name, header + b"".join(file.removeprefix(header) for file in files))
-        self._await(f"a verdict on {name}", _about(name), since=since, seconds=LANDING_SECONDS)
+        self._await(f"a verdict on {name}", _about(name), since=since)
 
     def _retrain(self, reason: str, hyperparameters: Mapping[str, str]) -> str:
         """Ask until no other run is in the way."""
-        deadline = time.monotonic() + CYCLE_SECONDS
-        while time.monotonic() < deadline:
-            decision = ask_retraining(self.deployment, reason, hyperparameters)
-            if decision["fired"]:
-                return str(decision["run_id"])
+        self.hope.renew()
+        while not (decision := ask_retraining(self.deployment, reason, hyperparameters))["fired"]:
+            if why := self.hope.lost():
+                raise DemoStalled(f"a retraining asked for by hand must start. Got {decision} instead, and {why}.")
             time.sleep(1.0)
-        raise DemoStalled(f"a retraining asked for by hand must start. Got {decision} instead.")
+        return str(decision["run_id"])
 
     def _judged(self, run: str, since: int) -> CandidateJudged:
         event = self._await(
             "the gate's verdict",
             lambda e: isinstance(e, CandidateJudged) and e.run_id == run,
             since=since,
-            seconds=CYCLE_SECONDS,
         )
         assert isinstance(event, CandidateJudged)
         return event
@@ -253,7 +256,7 @@ class Demo:
     def _ended(self, run: str, since: int) -> LearningConcluded:
         event = self._await(
             "the end of the learning run",
-            lambda e: isinstance(e, LearningConcluded) and e.run_id == run, since=since, seconds=CYCLE_SECONDS,
+            lambda e: isinstance(e, LearningConcluded) and e.run_id == run, since=since,
         )  # fmt: skip
         assert isinstance(event, LearningConcluded)
         return event

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from perennial.cli.activity import Hope
 from perennial.cli.console import err, out
 from perennial.cli.demo.feed import Feed
 from perennial.cli.demo.narrator import Narrator
@@ -45,7 +46,7 @@ def show(loop: str, *, stage: str, port: int, report: Path) -> bool:
             Feed(deployment, narrator.tell) as feed,
             Traffic(deployment, record_id=loaded.contract.record_id) as traffic,
         ):
-            demo = Demo(deployment, stream, feed, traffic, narrator.say)
+            demo = Demo(deployment, stream, feed, traffic, narrator.say, Hope(deployment))
             try:
                 _acts(demo)
             except DemoStalled as error:
