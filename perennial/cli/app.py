@@ -97,6 +97,26 @@ def check(loop: LoopArgument, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def doctor(
+    loop: Annotated[
+        str | None, typer.Argument(help="Name of a folder in loops/; all of them where it is left out.")
+    ] = (None),
+    stage: StageOption = DEFAULT_STAGE,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether the account can take a loop, before it is deployed, and what to do where it can't."""
+    from perennial.cli.doctor import examine
+
+    examined = examine(loop, stage)
+    if as_json:
+        emit_json(examined.to_json())
+    else:
+        out.print(examined.render())
+    if not examined.good:
+        raise typer.Exit(ANSWER_IS_NO)
+
+
+@app.command()
 def push(
     loop: LoopArgument,
     files: Annotated[list[Path], typer.Argument(help="Batch files: .csv, .jsonl, .parquet, also .gz or .zst.")],

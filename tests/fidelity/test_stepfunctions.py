@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,9 +187,14 @@ def test_the_machines_own_timeout_ends_an_execution(cloud: Cloud) -> None:
     assert (ended.status, ended.types[-1]) == ("TIMED_OUT", "ExecutionTimedOut")
 
 
-def test_a_task_that_takes_too_long_times_out(cloud: Cloud) -> None:
-    slow = cloud.function("import time\ndef handler(event, context): time.sleep(3600)", timeout=900)
+def test_a_task_that_takes_too_long_times_out(cloud: Cloud, tmp_path: Path) -> None:
+    end = tmp_path / "end"
+    slow = cloud.function(
+        f"import os, time\ndef handler(event, context):\n    while not os.path.exists({str(end)!r}): time.sleep(0.05)",
+        timeout=900,
+    )
     ended = cloud.run(task(INVOKE, {"FunctionName": slow}, TimeoutSeconds=1))
+    end.touch()
     assert (ended.error, "TaskTimedOut" in ended.types) == ("States.Timeout", True)
 
 

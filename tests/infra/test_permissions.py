@@ -51,8 +51,9 @@ def test_p55_every_service_principal_acts_for_this_account_only(assembly: Assemb
         service = statement.get("Principal", {}) if statement["Effect"] == "Allow" else {}
         if isinstance(service, dict) and "Service" in service:
             seen.add(json.dumps(service["Service"]))
-            if UNCONDITIONAL.get(service["Service"] if isinstance(service["Service"], str) else "") == (
-                statement["Action"]
+            if (
+                UNCONDITIONAL.get(service["Service"] if isinstance(service["Service"], str) else "")
+                == (statement["Action"])
             ):
                 assert "Condition" not in statement, name
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 from collections.abc import Sequence
@@ -231,3 +232,45 @@ def _joined(weeks: range):
     for number in weeks:
         header, rows = stream.week(number).batch_csv().split(b"\n", 1)
         yield rows if number != weeks.start else header + b"\n" + rows
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment without any credentials, a region or a local cloud."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") and name != "AWS_EC2_METADATA_DISABLED":
+            monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+
+
+def test_doctor_without_credentials_says_which_are_missing_and_goes_on(perennial, nobody):
+    ran = perennial("doctor", "bikeshare", "--json")
+    assert ran.code == 1
+    answer = json.loads(ran.out)
+    lines = {line["subject"]: line for line in answer["lines"]}
+    assert not answer["good"]
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in lines["credentials"]["sentence"]
+    assert lines["region"]["verdict"] == "act"
+    assert lines["CDK bootstrap"]["sentence"] == "it takes credentials"
+    assert lines["bikeshare: cost"]["verdict"] == "good"
+
+
+def test_doctor_with_half_a_pair_of_keys_names_the_other_half(perennial, nobody, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    ran = perennial("doctor", "bikeshare")
+    assert ran.code == 1
+    assert "AWS_SECRET_ACCESS_KEY is missing" in " ".join(ran.out.split())
+
+
+def test_doctor_with_an_unknown_profile_says_so(perennial, nobody, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    ran = perennial("doctor", "bikeshare")
+    assert ran.code == 1
+    assert "(nobody) could not be found" in " ".join(ran.out.split())
+
+
+def test_doctor_of_a_loop_that_is_not_there_is_wrong_input(perennial, nobody):
+    ran = perennial("doctor", "bikeshar")
+    assert ran.code == 2
+    assert "bikeshare" in ran.said
