@@ -46,7 +46,7 @@ def _script() -> str:
     page = (ROOT / "docs" / "local-cloud.md").read_text(encoding="utf-8")
     found = re.search(r"<!-- commands -->\n```sh\n(.*?)```", page, re.DOTALL)
     assert found
-    assert found[1].startswith(f"LOOP={LOOP}\n")
+    assert found[1].startswith(f"LOOP={LOOP} STAGE=dev\n")
     return found[1]
 
 
