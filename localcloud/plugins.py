@@ -10,6 +10,7 @@ from localcloud.pace import LOOK_SECONDS
 PLUGINS = (
     "localcloud.services",
     "localcloud.permissions",
+    "localcloud.simulation",
     "localcloud.encryption",
     "localcloud.objects",
     "localcloud.lambdas",

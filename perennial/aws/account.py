@@ -46,6 +46,16 @@ class Account:
     ) -> None:
         self._client, self._region, self._identity, self._local = client, region, identity, local
 
+    @property
+    def identity(self) -> Identity | Missing:
+        """Who asks."""
+        return self._identity
+
+    def quotas(self, names: Iterable[str]) -> Mapping[str, float]:
+        """Limits by the quota's name; empty where they can't be had."""
+        found = self._limit(lambda: self._quotas(frozenset(names)))
+        return {} if isinstance(found, Unasked) else found
+
     def facts(self) -> AccountFacts:
         """What there is to know whatever the loop."""
         return AccountFacts(

@@ -22,7 +22,7 @@ from perennial.cli.project_root import find_root, load_named_loop
 from perennial.doctor import Identity, Line, Missing, diagnose_account, diagnose_loop, quota_needs
 from perennial.project import Loop, find_loops
 
-__all__ = ["Examined", "examine", "is_local"]
+__all__ = ["Examined", "ask_account", "examine", "examine_loop", "is_local"]
 
 _COLOURS: Final = {"good": "green", "warning": "yellow", "act": "red", "not asked": "dim"}
 
@@ -64,22 +64,33 @@ def examine(name: str | None, stage: str) -> Examined:
     root = find_root()
     loops = [load_named_loop(one, root) for one in ([name] if name else find_loops(root / "loops"))]
     try:
-        account = _account(make_session())
+        account = ask_account(make_session())
     except ProfileNotFound as error:
         unknown = Missing(str(error), "set AWS_PROFILE to one that `aws configure list-profiles` lists")
-        account = _account(None, unknown)
+        account = ask_account(None, unknown)
     return _examined(account, loops, stage)
 
 
 def _examined(account: Account, loops: Sequence[Loop], stage: str) -> Examined:
     lines = diagnose_account(account.facts(), regions=IMAGE_ACCOUNTS)
     for loop in loops:
-        quotas = [need.name for need in quota_needs(loop)]
-        lines += diagnose_loop(loop, stage, account.loop_facts(loop.name, stage, quotas))
+        lines += _loop_lines(account, loop, stage)
     return Examined(tuple(lines))
 
 
-def _account(session: boto3.Session | None, identity: Identity | Missing | None = None) -> Account:
+def _loop_lines(account: Account, loop: Loop, stage: str) -> list[Line]:
+    quotas = [need.name for need in quota_needs(loop)]
+    return diagnose_loop(loop, stage, account.loop_facts(loop.name, stage, quotas))
+
+
+def examine_loop(account: Account, loop: Loop, stage: str) -> tuple[Line, ...]:
+    """What there is to say of the account and of one loop in it, which needn't be one of the project's."""
+    return _examined(account, [loop], stage).lines
+
+
+def ask_account(session: boto3.Session | None, identity: Identity | Missing | None = None) -> Account:
+    """The account that a session leads to; without one, the reason why there is none is its identity."""
+
     @cache
     def client(service: str) -> Any:
         assert session is not None
