@@ -13,13 +13,12 @@ AWS actions
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from functions import _shell
 from functions._shell import Shell
-from perennial import keys
+from perennial import failures, keys
 from perennial.events import LearningConcluded
 
 __all__ = ["Settings", "conclusion", "handler", "run"]
@@ -83,19 +82,7 @@ def conclusion(event: Mapping[str, Any]) -> tuple[Outcome, tuple[str, ...]]:
         return outcome, tuple(approval.get("reasons") or unanswered)
     if outcome == "rolled back":
         return outcome, ("the rollout was rolled back",)
-    return outcome, (_cause(error or {}),)
-
-
-def _cause(error: Mapping[str, Any]) -> str:
-    """The sentence in a state machine's error: Lambda's cause is JSON with the message inside."""
-    cause = error.get("Cause") or ""
-    try:
-        parsed = json.loads(cause)
-    except ValueError:
-        parsed = None
-    if isinstance(parsed, dict):
-        cause = parsed.get("errorMessage") or parsed.get("FailureReason") or parsed.get("Cause") or ""
-    return f"{cause or error.get('Error', 'unknown error')}"[:1000]
+    return outcome, (failures.sentence(error or {}),)
 
 
 handler = _shell.lambda_handler(Settings, run)

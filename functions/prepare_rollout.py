@@ -2,7 +2,7 @@
 The plan of one rollout: lock, slots, endpoint configuration, steps.
 
 Trigger: rollout machine. Announces: Rollout Started. Raises LockHeld, ArtifactChanged, ApprovalRefused,
-EndpointBusy.
+EndpointBusy, EndpointDiverged.
 
 AWS actions
 -----------
@@ -107,7 +107,12 @@ def _begin(request: Request, shell: Shell[Settings]) -> dict[str, Any]:
         model_data_url=request.model_data_url,
         artifact_digest=request.artifact_digest,
         image_uri=settings.image_uri,
-        live=live.model_copy(update={"endpoint_exists": endpoint is not None}),
+        live=live.model_copy(
+            update={
+                "endpoint_exists": endpoint is not None,
+                "endpoint_failed": endpoint is not None and endpoint.failed,
+            }
+        ),
         policy=policy,
         fencing_token=token,
         endpoint_name=settings.endpoint_name,

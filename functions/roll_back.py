@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from functions import _shell
 from functions._shell import Shell
-from perennial import keys
+from perennial import failures, keys
 from perennial.aws.live import InProgress, LivePointer, LiveState
 from perennial.aws.locks import ROLLOUT_LOCK, Lock
 from perennial.aws.metrics import alarm_states
@@ -112,11 +112,14 @@ def _parse(event: dict[str, Any]) -> Order:
             alarm_names=_ringing(alarm),
             alarm_at=datetime.fromisoformat(event["time"]) if event.get("time") else None,
         )
-    plan = event.get("plan") or {}
+    collected = event.get("state") or {}
+    plan = event.get("plan") or collected.get("plan") or {}
     error = event.get("error") or {}
     told = tuple(event.get("reasons") or ()) or tuple((event.get("step") or {}).get("reasons") or ())
+    if not told and event.get("reason"):
+        told = (str(event["reason"]),)
     if not told:
-        told = (str(event.get("reason") or _sentence(error)),)
+        told = failures.rollout_reasons(collected) if collected else (failures.sentence(error),)
     cause: Cause = event.get("cause") or (event.get("step") or {}).get("cause") or "failure"
     if error.get("Error") == "SmokeTestFailed":
         cause = "smoke test"
@@ -153,17 +156,6 @@ def _with_ringing(order: Order, shell: Shell[Settings]) -> Order:
         shell.logger.warning({"event": "alarms could not be asked", "error": type(error).__name__})
         return order
     return order.model_copy(update={"alarm_names": found})
-
-
-def _sentence(error: Mapping[str, Any]) -> str:
-    """What a state machine's error says: Lambda's cause is JSON with the message inside."""
-    cause = str(error.get("Cause") or "")
-    try:
-        parsed = json.loads(cause)
-    except ValueError:
-        parsed = {}
-    said = parsed.get("errorMessage") if isinstance(parsed, dict) else None
-    return f"{error.get('Error', 'no reason given')}: {said or cause}".rstrip(": ")[:500]
 
 
 def _not_ours(order: Order, state: LiveState, settings: Settings) -> str | None:

@@ -17,6 +17,11 @@ __all__ = ["LearningParts", "learning_definition"]
 # The longest that a machine lives is the longest approval and the longest rollout, one after the other.
 SLACK_SECONDS = 86_400
 FAILED = caught("ConcludeFailed")
+# Optimised integrations of this age name what isn't modelled <Service>.AWS<Service>Exception, newer ones as SDKs do.
+_UNSTARTED = (
+    *("StepFunctions.AWSStepFunctionsException", "StepFunctions.SfnException"),
+    "StepFunctions.SdkClientException",
+)
 # Who died while telling people keeps the claim for as long as a function may run: a minute.
 MESSAGE_UNDER_WAY = "IdempotencyAlreadyInProgressError"
 
@@ -56,7 +61,7 @@ def _learn(parts: LearningParts) -> States:
             parts.freeze,
             result="$.dataset",
             next_state="Train",
-            timeout_seconds=900,
+            timeout_seconds=930,
             catches=[caught("ConcludeDeclined", "DatasetTooSmall"), FAILED],
         ),
         "Train": parts.train,
@@ -132,7 +137,7 @@ def _roll_out(parts: LearningParts) -> States:
             result="$.rollout",
             next_state="WhetherPromoted",
             timeout_seconds=parts.rollout_seconds + 3600,
-            retries=[retry(("StepFunctions.SfnException", "StepFunctions.SdkClientException"))],
+            retries=[retry(_UNSTARTED)],
             catches=[caught("MakeSafe")],
         ),
         "WhetherPromoted": choose(on("ConcludePromoted", promoted), otherwise="ConcludeRolledBack"),
@@ -146,6 +151,7 @@ def _roll_out(parts: LearningParts) -> States:
                 "error.$": "$.error",
             },
             result="$.made_safe",
+            timeout_seconds=300,
             next_state="ConcludeFailed",
             retries=[retry(["EndpointBusy"], seconds=5, attempts=60, most_seconds=30)],
             catches=[FAILED],

@@ -155,6 +155,7 @@ class LearningStack(LoopStack):
             "LearningMachine",
             foundation=base,
             definition=learning_definition(parts),
+            holds_task_tokens=True,
             calls=[made[name] for name in called],
             statements=[
                 iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[back]),

@@ -12,11 +12,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from infra.states import State, States, call, caught, choose, fail, note, on, retry, sdk, settle, wait
+from infra.states import (
+    State,
+    States,
+    call,
+    caught,
+    choose,
+    fail,
+    fail_with,
+    gone,
+    is_present,
+    note,
+    on,
+    retry,
+    sdk,
+    settle,
+    wait,
+)
 
 __all__ = ["RolloutParts", "rollout_definition"]
 
 ROLL_BACK = caught("RollBackFailure")
+# What SageMaker refused first: whatever comes after it is only a consequence. Emptied where the refusal didn't matter.
+REFUSED = "$.refused"
+AS_PLANNED = is_present(
+    "$.endpoint.EndpointConfigName",
+    {"Variable": "$.endpoint.EndpointConfigName", "StringEqualsPath": "$.plan.endpoint_config_name"},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +75,14 @@ def _prepare(parts: RolloutParts) -> States:
             # Another rollout of the loop: wait for up to some hours, then give up without having touched anything.
             retries=[retry(["LockHeld", "EndpointBusy"], seconds=30, attempts=20, most_seconds=600)],
             catches=[
-                caught("NotStarted", "LockHeld", "EndpointBusy", "ApprovalRefused", "ArtifactChanged"),
+                caught(
+                    "NotStarted", "LockHeld", "EndpointBusy", "ApprovalRefused", "ArtifactChanged", "EndpointDiverged"
+                ),
                 caught("RollBackUnprepared"),
             ],
         ),
-        "NotStarted": fail("RolloutNotStarted", "The rollout was refused before it touched the endpoint; see $.error"),
+        # The rollout was refused before it touched the endpoint.
+        "NotStarted": fail_with("$.error"),
     }
 
 
@@ -77,12 +102,14 @@ def _create(parts: RolloutParts) -> States:
                 "Tags.$": "$.plan.tags",
             },
             next_state="CreateEndpointConfig",
-            catches=[caught("ModelExists")],
+            catches=[caught("ModelExists", into=REFUSED)],
         ),
         "ModelExists": sdk(
             parts.partition,
             "describeModel",
             parameters={"ModelName.$": "$.plan.model_name"},
+            selector={},
+            result=REFUSED,
             next_state="CreateEndpointConfig",
             catches=[ROLL_BACK],
         ),
@@ -93,35 +120,41 @@ def _create(parts: RolloutParts) -> States:
             parts.partition,
             "describeEndpointConfig",
             parameters={"EndpointConfigName.$": plan},
+            selector={},
+            result=REFUSED,
             next_state="EndpointExists",
             catches=[ROLL_BACK],
         ),
         "EndpointExists": choose(
+            on("FailedEndpointBegins", {"Variable": "$.plan.endpoint_failed", "BooleanEquals": True}),
             on("UpdateEndpoint", {"Variable": "$.plan.endpoint_exists", "BooleanEquals": True}),
             otherwise="CreateEndpoint",
         ),
+        # Nothing but its deletion is possible with an endpoint that failed; no champion is on it.
+        **gone("FailedEndpoint", parts.partition, then="CreateEndpoint", lost="RollBackFailure"),
         # A refusal may mean that an earlier try had gone through: the endpoint itself tells.
         "CreateEndpoint": sdk(
             parts.partition,
             "createEndpoint",
             parameters={**endpoint, "Tags.$": "$.plan.tags"},
             next_state="DeploymentBegins",
-            catches=[caught("DeploymentBegins")],
+            catches=[caught("DeploymentBegins", into=REFUSED)],
         ),
         "UpdateEndpoint": sdk(
             parts.partition,
             "updateEndpoint",
             parameters=endpoint,
             next_state="DeploymentBegins",
-            catches=[caught("DeploymentBegins")],
+            catches=[caught("DeploymentBegins", into=REFUSED)],
         ),
         **settle(
             "Deployment",
             parts.partition,
-            then="SmokeTest",
-            settled=[{"Variable": "$.endpoint.config", "StringEqualsPath": plan}],
+            then="Deployed",
+            settled=[AS_PLANNED],
             lost="RollBackFailure",
         ),
+        "Deployed": note("SmokeTest", parameters={}, result=REFUSED),
         "SmokeTest": call(
             parts.smoke_test,
             parameters={"plan.$": "$.plan", "run_id.$": "$.run_id"},
@@ -180,11 +213,7 @@ def _steps(parts: RolloutParts) -> States:
             "Step",
             parts.partition,
             then="Bake",
-            settled=[
-                {"Variable": "$.endpoint.config", "StringEqualsPath": "$.plan.endpoint_config_name"},
-                {"Variable": "$.endpoint.current[0]", "NumericEqualsPath": "$.endpoint.desired[0]"},
-                {"Variable": "$.endpoint.current[1]", "NumericEqualsPath": "$.endpoint.desired[1]"},
-            ],
+            settled=[AS_PLANNED, *(_weight_arrived(variant) for variant in (0, 1))],
             lost="RollBackFailure",
         ),
         "Bake": wait("Analyse", path="$.step.bake_seconds"),
@@ -208,13 +237,25 @@ def _steps(parts: RolloutParts) -> States:
     }
 
 
+def _weight_arrived(variant: int) -> State:
+    current, desired = (f"$.endpoint.ProductionVariants[{variant}].{name}Weight" for name in ("Current", "Desired"))
+    return {
+        "And": [
+            is_present("$.endpoint.ProductionVariants", is_present(current)),
+            is_present(desired, {"Variable": current, "NumericEqualsPath": desired}),
+        ]
+    }
+
+
 def _end(parts: RolloutParts) -> States:
     """Weights go back first, whatever the reason; the function says how it ended and what is left to retire."""
     planned = {"plan.$": "$.plan"}
+    # All that was collected: which of it is there depends on how far the rollout came.
+    collected = {"cause": "failure", "state.$": "$"}
     decided = {"cause.$": "$.step.cause", "reasons.$": "$.step.reasons", **planned}
     return {
         "RollBackUnprepared": _revert(parts, {"cause": "failure", "error.$": "$.error"}),
-        "RollBackFailure": _revert(parts, {"cause": "failure", **planned}),
+        "RollBackFailure": _revert(parts, collected),
         "RollBackSmokeTest": _revert(parts, {"cause": "smoke test", "error.$": "$.error", **planned}),
         "RollBackDecided": _revert(parts, decided),
         "RollBackFailed": fail("RollBackFailed", "The champion could not be given all traffic; a person must look"),
@@ -250,7 +291,7 @@ def _retire(parts: RolloutParts) -> States:
             "Leaving",
             parts.partition,
             then="CreateRetiredConfig",
-            settled=[{"Variable": "$.endpoint.config", "StringEqualsPath": "$.plan.endpoint_config_name"}],
+            settled=[AS_PLANNED],
             lost="Ended",
         ),
         "CreateRetiredConfig": _configuration(parts, of="$.ended", next_state="Retire", otherwise="Retire"),
@@ -268,7 +309,12 @@ def _retire(parts: RolloutParts) -> States:
             "Retired",
             parts.partition,
             then="Ended",
-            settled=[{"Variable": "$.endpoint.config", "StringEqualsPath": "$.ended.endpoint_config_name"}],
+            settled=[
+                is_present(
+                    "$.endpoint.EndpointConfigName",
+                    {"Variable": "$.endpoint.EndpointConfigName", "StringEqualsPath": "$.ended.endpoint_config_name"},
+                )
+            ],
             lost="Ended",
         ),
     }

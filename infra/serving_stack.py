@@ -146,7 +146,8 @@ class ServingStack(LoopStack):
                 iam.PolicyStatement(
                     actions=[
                         *("sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"),
-                        "sagemaker:AddTags",
+                        # Only of one that failed, with no champion on it.
+                        *("sagemaker:DeleteEndpoint", "sagemaker:AddTags"),
                     ],
                     resources=[endpoint],
                 ),

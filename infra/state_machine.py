@@ -32,6 +32,8 @@ class StateMachine(Construct):
         Functions whose published versions it calls, those of earlier deployments included.
     statements
         What else its role may do, beside writing logs and traces.
+    holds_task_tokens
+        Whether its input and output must stay out of its log: who reads a token may answer the task.
     because
         Why wildcards in `statements` are as narrow as they can be: resource, reason.
     """
@@ -46,6 +48,7 @@ class StateMachine(Construct):
         calls: Sequence[PythonFunction],
         statements: Sequence[iam.PolicyStatement],
         because: dict[str, str] | None = None,
+        holds_task_tokens: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         self.log_group = foundation.log_group(self)
@@ -73,7 +76,9 @@ class StateMachine(Construct):
             state_machine_type=sfn.StateMachineType.STANDARD,
             role=self.role,
             tracing_enabled=True,
-            logs=sfn.LogOptions(destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
+            logs=sfn.LogOptions(
+                destination=self.log_group, level=sfn.LogLevel.ALL, include_execution_data=not holds_task_tokens
+            ),
         )
 
     @property

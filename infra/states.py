@@ -16,12 +16,17 @@ __all__ = [
     "call",
     "caught",
     "choose",
+    "describe_endpoint",
     "fail",
+    "fail_with",
+    "gone",
+    "is_present",
     "note",
     "on",
     "retry",
     "sdk",
     "settle",
+    "status_is",
     "task",
     "wait",
 ]
@@ -38,6 +43,8 @@ TRANSIENT = (
     *("Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException"),
     *("Lambda.TooManyRequestsException", "Lambda.ClientExecutionTimeoutException", "States.Timeout"),
 )
+# A function that took all of its time, or died: once more, since all of ours are idempotent.
+CUT_OFF = ("Sandbox.Timedout", "Lambda.Unknown")
 THROTTLED_SDK = ("SageMaker.SageMakerException", "SageMaker.SdkClientException", "States.Timeout")
 
 
@@ -94,16 +101,16 @@ def call(
     catches: Sequence[State],
     parameters: Mapping[str, Any] | None = None,
     retries: Sequence[State] = (),
-    timeout_seconds: int = 120,
+    timeout_seconds: int = 150,
 ) -> State:
-    """Call one of our functions."""
+    """Call one of our functions, which must end by itself before the state gives it up."""
     return task(
         function_arn,
         parameters=parameters,
         result=result,
         next_state=next_state,
         timeout_seconds=timeout_seconds,
-        retries=[*retries, retry(TRANSIENT)],
+        retries=[*retries, retry(CUT_OFF, attempts=1), retry(TRANSIENT)],
         catches=catches,
     )
 
@@ -157,6 +164,16 @@ def fail(error: str, cause: str) -> State:
     return {"Type": "Fail", "Error": error, "Cause": cause}
 
 
+def fail_with(path: str) -> State:
+    """An end with the error that was caught into `path`, so that whoever started the machine learns it."""
+    return {"Type": "Fail", "ErrorPath": f"{path}.Error", "CausePath": f"{path}.Cause"}
+
+
+def is_present(path: str, *tests: State) -> State:
+    """All of the tests, on a path that AWS's answers may lack: what compares a missing path fails the execution."""
+    return {"And": [{"Variable": path, "IsPresent": True}, *tests]}
+
+
 def settle(name: str, partition: str, *, then: str, settled: Sequence[State], lost: str, looks: int = LOOKS) -> States:
     """
     States that look every 15 seconds until the endpoint of `$.plan` is what it should be.
@@ -166,35 +183,71 @@ def settle(name: str, partition: str, *, then: str, settled: Sequence[State], lo
     name
         Prefix of the states' names; enter at `<name>Begins`.
     then
-        Where to go once all of the tests `settled` hold on `$.endpoint`.
+        Where to go once all of the tests `settled` hold on `$.endpoint`, which is DescribeEndpoint's answer.
     lost
         Where to go when it failed, became something else, or took more than `looks`.
     """
     begins, waits, looked, settled_state = f"{name}Begins", f"{name}Waits", f"{name}Looks", f"{name}Settled"
-    busy = [
-        {"Variable": "$.endpoint.status", "StringEquals": word} for word in ("Creating", "Updating", "SystemUpdating")
-    ]
     return {
         begins: note(waits, parameters={"looks": 0}, result="$.settling"),
         waits: wait(looked, seconds=15),
-        looked: sdk(
-            partition,
-            "describeEndpoint",
-            parameters={"EndpointName.$": "$.plan.endpoint_name"},
-            selector={
-                "status.$": "$.EndpointStatus",
-                "config.$": "$.EndpointConfigName",
-                "current.$": "$.ProductionVariants[*].CurrentWeight",
-                "desired.$": "$.ProductionVariants[*].DesiredWeight",
-            },
-            result="$.endpoint",
-            next_state=settled_state,
-            catches=[caught(lost)],
-        ),
+        looked: describe_endpoint(partition, next_state=settled_state, catches=[caught(lost)]),
         settled_state: choose(
             on(lost, {"Variable": "$.settling.looks", "NumericGreaterThanEquals": looks}),
-            {"Or": busy, "Next": f"{name}Counts"},
-            on(then, {"Variable": "$.endpoint.status", "StringEquals": "InService"}, *settled),
+            {"Or": status_is(*CHANGING), "Next": f"{name}Counts"},
+            on(then, *status_is("InService"), *settled),
+            otherwise=lost,
+        ),
+        f"{name}Counts": note(
+            waits, parameters={"looks.$": "States.MathAdd($.settling.looks, 1)"}, result="$.settling"
+        ),
+    }
+
+
+CHANGING = ("Creating", "Updating", "SystemUpdating")
+
+
+def describe_endpoint(partition: str, *, next_state: str, catches: Sequence[State]) -> State:
+    """Put the whole answer at `$.endpoint`: most of its members may be missing, and a selector would fail on them."""
+    return sdk(
+        partition,
+        "describeEndpoint",
+        parameters={"EndpointName.$": "$.plan.endpoint_name"},
+        result="$.endpoint",
+        next_state=next_state,
+        catches=catches,
+    )
+
+
+def status_is(*words: str) -> list[State]:
+    """Tests of the endpoint's status, one for each word."""
+    return [{"Variable": "$.endpoint.EndpointStatus", "StringEquals": word} for word in words]
+
+
+def gone(name: str, partition: str, *, then: str, lost: str, looks: int = LOOKS) -> States:
+    """
+    States that delete the endpoint of `$.plan` and look until there is none; enter at `<name>Begins`.
+
+    DescribeEndpoint answers a ValidationException for an endpoint that isn't there, which has no name of its own among
+    the errors: creating another one tells the two apart.
+    """
+    begins, waits, looked, still = f"{name}Begins", f"{name}Waits", f"{name}Looks", f"{name}Still"
+    return {
+        begins: sdk(
+            partition,
+            "deleteEndpoint",
+            parameters={"EndpointName.$": "$.plan.endpoint_name"},
+            result="$.deleted",
+            selector={},
+            next_state=f"{name}Counted",
+            catches=[caught(f"{name}Counted", into="$.deleted")],
+        ),
+        f"{name}Counted": note(waits, parameters={"looks": 0}, result="$.settling"),
+        waits: wait(looked, seconds=15),
+        looked: describe_endpoint(partition, next_state=still, catches=[caught(then, into="$.deleted")]),
+        still: choose(
+            on(lost, {"Variable": "$.settling.looks", "NumericGreaterThanEquals": looks}),
+            on(f"{name}Counts", *status_is("Deleting")),
             otherwise=lost,
         ),
         f"{name}Counts": note(

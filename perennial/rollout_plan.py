@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from perennial.errors import EndpointDiverged
 from perennial.keys import resource_name
 from perennial.policy import Policy, Seconds, Share, spelled
 
@@ -115,11 +116,19 @@ class SlotState(_Part):
 
 
 class Live(_Part):
-    """The live pointer: which slot serves, what each slot holds."""
+    """
+    The live pointer: which slot serves, what each slot holds.
+
+    Attributes
+    ----------
+    endpoint_exists, endpoint_failed
+        Whether there is an endpoint, and whether it is one that can only be deleted.
+    """
 
     champion_slot: Slot | None = None
     slots: dict[Slot, SlotState] = {}
     endpoint_exists: bool = False
+    endpoint_failed: bool = False
 
     @property
     def champion(self) -> SlotState | None:
@@ -134,6 +143,7 @@ class RolloutPlan(_Part):
     fencing_token: int
     endpoint_name: str
     endpoint_exists: bool
+    endpoint_failed: bool = False
     model_version: str
     artifact_digest: str
     model_name: str
@@ -171,8 +181,18 @@ def plan(
     The plan of one rollout: the challenger takes the slot that doesn't serve, at weight 0, and then steps.
 
     The first model of a loop gets one variant with all the weight and no steps.
+
+    Raises
+    ------
+    EndpointDiverged
+        The endpoint failed although a champion lives on it: deleting it is for a person to decide.
     """
     champion = live.champion
+    if champion is not None and live.endpoint_failed:
+        raise EndpointDiverged(
+            f"endpoint {endpoint_name} must be InService, since champion {champion.model_version} lives on it. Got an "
+            "endpoint that failed instead: a person must look, and delete it if it can't be mended."
+        )
     champion_slot = live.champion_slot if champion is not None else None
     challenger_slot: Slot = "green" if champion_slot == "blue" else "blue"
     model_name = resource_name(loop, stage, rollout_id)
@@ -185,6 +205,7 @@ def plan(
         fencing_token=fencing_token,
         endpoint_name=endpoint_name,
         endpoint_exists=live.endpoint_exists,
+        endpoint_failed=live.endpoint_failed,
         model_version=model_version,
         artifact_digest=artifact_digest,
         model_name=model_name,

@@ -22,7 +22,9 @@ __all__ = ["DEPLOYMENT_TAG", "VERSION_TAG", "Endpoint", "EndpointState", "Varian
 DEPLOYMENT_TAG = "perennial:deployment"
 VERSION_TAG = "perennial:model-version"
 
-_CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+_CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+# "DeleteEndpoint is the only operation that can be performed on a failed endpoint" (API reference, read 2026-11).
+_FAILED = ("Failed", "UpdateRollbackFailed", "OutOfService")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class EndpointState:
     def changing(self) -> bool:
         """Whether SageMaker refuses changes for now."""
         return self.status in _CHANGING
+
+    @property
+    def failed(self) -> bool:
+        """Whether it can't be updated any more."""
+        return self.status in _FAILED
 
     def variant(self, name: str | None) -> Variant | None:
         """The variant of this name, if there is one."""
@@ -86,7 +93,7 @@ class Endpoint:
             raise
         return EndpointState(
             status=answer["EndpointStatus"],
-            config_name=answer["EndpointConfigName"],
+            config_name=answer.get("EndpointConfigName", ""),
             variants=tuple(_variant(raw) for raw in answer.get("ProductionVariants", [])),
             failure=answer.get("FailureReason", ""),
         )

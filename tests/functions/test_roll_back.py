@@ -205,6 +205,69 @@ def test_an_alarm_after_the_promotion_changes_nothing(canary: RolloutPlan, world
     assert (items, []) == (world.items(), world.announced())
 
 
+QUOTA = {
+    "Error": "SageMaker.ResourceLimitExceededException",
+    "Cause": "The account-level service limit 'ml.m5.large for endpoint usage' is 0 Instances "
+    "(Service: SageMaker, Status Code: 400, Request ID: 6f1e)",
+}
+GONE = {"Error": "SageMaker.SageMakerException", "Cause": 'Could not find endpoint "e". (Service: SageMaker)'}
+NO_PING = "The primary container for production variant green did not pass the ping health check."
+
+
+@pytest.mark.parametrize(
+    ("collected", "reasons"),
+    [
+        (
+            {"refused": QUOTA, "error": GONE},
+            (
+                "SageMaker.ResourceLimitExceededException: The account-level service limit 'ml.m5.large for endpoint "
+                "usage' is 0 Instances",
+                'SageMaker.SageMakerException: Could not find endpoint "e".',
+            ),
+        ),
+        (
+            {"refused": {}, "endpoint": {"EndpointStatus": "Failed", "FailureReason": NO_PING}},
+            (f"endpoint: Failed: {NO_PING}",),
+        ),
+        (
+            {"endpoint": {"EndpointStatus": "Updating"}, "settling": {"looks": 900}},
+            ("endpoint: still Updating when it was looked at 900 times",),
+        ),
+        (
+            {"endpoint": {"EndpointStatus": "InService", "EndpointConfigName": "the-old-one"}},
+            ("endpoint: it serves configuration the-old-one, not demo--dev--v2: SageMaker took the update back",),
+        ),
+        (
+            {"endpoint": {"EndpointStatus": "UpdateRollbackFailed"}},
+            ("endpoint: UpdateRollbackFailed",),
+        ),
+        (
+            {"error": {"Error": "Sandbox.Timedout", "Cause": '{"errorMessage": "Task timed out after 60 seconds"}'}},
+            ("Sandbox.Timedout: Task timed out after 60 seconds",),
+        ),
+    ],
+)
+def test_whatever_went_wrong_at_the_endpoint_is_on_record(
+    canary: RolloutPlan, world: World, collected: dict[str, Any], reasons: tuple[str, ...]
+) -> None:
+    plan = canary.model_dump(mode="json")
+    world.run(
+        roll_back,
+        {
+            "rollout_id": canary.rollout_id,
+            "model_version": canary.model_version,
+            "cause": "failure",
+            "state": {"plan": plan, **collected},
+        },
+    )
+
+    [event] = world.announced()
+    assert isinstance(event, ModelRolledBack)
+    assert event.reasons == reasons
+    model = world.catalog.get(keys.model_item("demo", "v2")) or {}
+    assert model["status_reasons"] == list(reasons)
+
+
 def test_a_failure_after_the_promotion_says_that_it_was_promoted(canary: RolloutPlan, world: World) -> None:
     world.run(finish_rollout, {"plan": canary.model_dump(mode="json")})
 

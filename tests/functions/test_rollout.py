@@ -23,6 +23,7 @@ from perennial.events import ModelPromoted, RolloutAdvanced, RolloutHeld, Rollou
 from perennial.rollout import RolloutPlan
 from tests.builders import make_loop
 from tests.functions.builders import deploy_plan, lock_of, pointer_of, put_model, rollout_input
+from tests.functions.sagemaker_fake import FakeEndpoint
 from tests.functions.world import ENDPOINT, World
 
 
@@ -108,6 +109,27 @@ def test_a_challenger_takes_the_other_slot_at_weight_zero(canary: RolloutPlan, w
     assert weights == {"blue": 1.0, "green": 0.0}
     assert world.live.rollout is not None
     assert world.live.to_item()["slots"] == {"blue": "v1", "green": "v2"}
+
+
+@pytest.mark.parametrize("status", ["Failed", "UpdateRollbackFailed", "OutOfService"])
+def test_an_endpoint_that_failed_is_made_anew_where_no_champion_is_on_it(world: World, status: str) -> None:
+    """SageMaker takes nothing but its deletion."""
+    world.sagemaker.endpoints[ENDPOINT] = FakeEndpoint("demo--dev--v0", {}, status=status)
+
+    plan = prepare(world, "v1")
+
+    assert (plan.endpoint_exists, plan.endpoint_failed) == (True, True)
+
+
+@pytest.mark.parametrize("status", ["Failed", "UpdateRollbackFailed"])
+def test_an_endpoint_that_failed_under_a_champion_is_for_a_person(world: World, status: str) -> None:
+    promote_first(world)
+    world.sagemaker.endpoints[ENDPOINT].status = status
+
+    with pytest.raises(EndpointDiverged, match="v1 lives on it.*a person must look"):
+        prepare(world, "v2")
+
+    assert world.live.rollout is None
 
 
 def test_prepared_twice_is_prepared_once(world: World) -> None:

@@ -25,6 +25,7 @@ SDK = {
     "aws-sdk:sagemaker:createEndpoint",
     "aws-sdk:sagemaker:createEndpointConfig",
     "aws-sdk:sagemaker:createModel",
+    "aws-sdk:sagemaker:deleteEndpoint",
     "aws-sdk:sagemaker:describeEndpoint",
     "aws-sdk:sagemaker:describeEndpointConfig",
     "aws-sdk:sagemaker:describeModel",
@@ -220,6 +221,38 @@ def test_a_large_file_that_no_batch_can_be_made_of_goes_back_to_the_dead_letters
         assert states[name]["Catch"] == [{"ErrorEquals": ["States.ALL"], "Next": "GiveBack", "ResultPath": "$.error"}]
     assert states["GiveBack"]["Parameters"]["QueueUrl"].startswith("BatchesDeadLetters")
     assert {states["GiveBack"]["Next"], states["GiveBack"]["Catch"][0]["Next"]} == {"NotMade"}
+
+
+def test_a_failed_endpoint_is_deleted_only_where_the_plan_says_that_no_champion_is_on_it(machines):
+    (rollout,) = (machine for machine in machines.values() if "Prepare" in machine["States"])
+    states = rollout["States"]
+    following = {name: set(next_states(state)) for name, state in states.items()}
+    assert [name for name, targets in following.items() if "FailedEndpointBegins" in targets] == ["EndpointExists"]
+    assert states["EndpointExists"]["Choices"][0] == {
+        "Variable": "$.plan.endpoint_failed",
+        "BooleanEquals": True,
+        "Next": "FailedEndpointBegins",
+    }
+    deleting = [name for name, state in states.items() if state.get("Resource", "").endswith(":deleteEndpoint")]
+    assert deleting == ["FailedEndpointBegins"]
+
+
+def test_a_function_ends_by_itself_before_its_state_gives_it_up(machines, assembly):
+    seconds = {
+        name: function["Properties"]["Timeout"] for _, name, function in assembly.resources("AWS::Lambda::Function")
+    }
+    for name, state in tasks(machines):
+        if state["Resource"].startswith("arn:aws:lambda:"):
+            assert state["TimeoutSeconds"] > seconds[state["Resource"].split(":")[6]], name
+            assert ["Sandbox.Timedout", "Lambda.Unknown"] in [one["ErrorEquals"] for one in state["Retry"]], name
+
+
+def test_a_machine_that_hands_out_task_tokens_keeps_them_out_of_its_log(machines, assembly):
+    """Whoever reads a token and may send a task's success could approve."""
+    for _, name, resource in assembly.resources("AWS::StepFunctions::StateMachine"):
+        tokens = "Task.Token" in str(machines[name])
+        assert resource["Properties"]["LoggingConfiguration"]["IncludeExecutionData"] is not tokens, name
+    assert sum("Task.Token" in str(machine) for machine in machines.values()) == 1
 
 
 def test_machines_are_standard_logged_in_full_and_traced(assembly):
