@@ -266,6 +266,21 @@ class DataStack(cdk.Stack):
             said.ModelPromoted,
             said.ModelRolledBack,
         )
+        self._tell_of_failed_runs()
+
+    def _tell_of_failed_runs(self) -> None:
+        """The alarm on the machine says that a run failed; this says why."""
+        base = self.foundation
+        pattern = announced(base, said.LearningConcluded)
+        Route(
+            self,
+            "RunFailed",
+            bus=base.bus,
+            pattern={**pattern, "detail": {**pattern["detail"], "outcome": ["failed"]}},
+            to={"Topic": base.topic},
+            dead_letters=self.undelivered,
+            description="Learning runs of the loop that failed",
+        )
 
     def _on(self, name: str, to: dict[str, Any], *kinds: type[said.Event]) -> None:
         Route(

@@ -35,9 +35,10 @@ __all__ = ["RolloutParts", "rollout_definition"]
 ROLL_BACK = caught("RollBackFailure")
 # What SageMaker refused first: whatever comes after it is only a consequence. Emptied where the refusal didn't matter.
 REFUSED = "$.refused"
+CONFIG = "$.endpoint.described.EndpointConfigName"
 AS_PLANNED = is_present(
-    "$.endpoint.EndpointConfigName",
-    {"Variable": "$.endpoint.EndpointConfigName", "StringEqualsPath": "$.plan.endpoint_config_name"},
+    CONFIG,
+    {"Variable": CONFIG, "StringEqualsPath": "$.plan.endpoint_config_name"},
 )
 
 
@@ -238,13 +239,8 @@ def _steps(parts: RolloutParts) -> States:
 
 
 def _weight_arrived(variant: int) -> State:
-    current, desired = (f"$.endpoint.ProductionVariants[{variant}].{name}Weight" for name in ("Current", "Desired"))
-    return {
-        "And": [
-            is_present("$.endpoint.ProductionVariants", is_present(current)),
-            is_present(desired, {"Variable": current, "NumericEqualsPath": desired}),
-        ]
-    }
+    current, desired = (f"$.endpoint.{name}[{variant}]" for name in ("current", "desired"))
+    return is_present(current, is_present(desired, {"Variable": current, "NumericEqualsPath": desired}))
 
 
 def _end(parts: RolloutParts) -> States:
@@ -311,8 +307,8 @@ def _retire(parts: RolloutParts) -> States:
             then="Ended",
             settled=[
                 is_present(
-                    "$.endpoint.EndpointConfigName",
-                    {"Variable": "$.endpoint.EndpointConfigName", "StringEqualsPath": "$.ended.endpoint_config_name"},
+                    CONFIG,
+                    {"Variable": CONFIG, "StringEqualsPath": "$.ended.endpoint_config_name"},
                 )
             ],
             lost="Ended",

@@ -105,9 +105,9 @@ class Route(Construct):
             case _:
                 # Without conditions, alone of all our resource policies: "You can't use Condition blocks in Amazon SNS
                 # topic policies for EventBridge" (resource-based policies of EventBridge, read 2026-11).
+                # Equal statements of several rules become one.
                 target.add_to_resource_policy(
                     iam.PolicyStatement(
-                        sid="EventBridge",
                         principals=[iam.ServicePrincipal(EVENTS)],
                         actions=["sns:Publish"],
                         resources=[target.topic_arn],

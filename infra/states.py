@@ -183,7 +183,7 @@ def settle(name: str, partition: str, *, then: str, settled: Sequence[State], lo
     name
         Prefix of the states' names; enter at `<name>Begins`.
     then
-        Where to go once all of the tests `settled` hold on `$.endpoint`, which is DescribeEndpoint's answer.
+        Where to go once all of the tests `settled` hold on `$.endpoint`: see `describe_endpoint`.
     lost
         Where to go when it failed, became something else, or took more than `looks`.
     """
@@ -208,11 +208,22 @@ CHANGING = ("Creating", "Updating", "SystemUpdating")
 
 
 def describe_endpoint(partition: str, *, next_state: str, catches: Sequence[State]) -> State:
-    """Put the whole answer at `$.endpoint`: most of its members may be missing, and a selector would fail on them."""
+    """
+    Put the endpoint at `$.endpoint`: its status, its variants' weights, and all that was described.
+
+    Most members of the answer may be missing, and a selector fails on a path that finds nothing; one with `[*]` gives
+    an empty list.
+    """
     return sdk(
         partition,
         "describeEndpoint",
         parameters={"EndpointName.$": "$.plan.endpoint_name"},
+        selector={
+            "status.$": "$.EndpointStatus",
+            "current.$": "$.ProductionVariants[*].CurrentWeight",
+            "desired.$": "$.ProductionVariants[*].DesiredWeight",
+            "described.$": "$",
+        },
         result="$.endpoint",
         next_state=next_state,
         catches=catches,
@@ -221,7 +232,7 @@ def describe_endpoint(partition: str, *, next_state: str, catches: Sequence[Stat
 
 def status_is(*words: str) -> list[State]:
     """Tests of the endpoint's status, one for each word."""
-    return [{"Variable": "$.endpoint.EndpointStatus", "StringEquals": word} for word in words]
+    return [{"Variable": "$.endpoint.status", "StringEquals": word} for word in words]
 
 
 def gone(name: str, partition: str, *, then: str, lost: str, looks: int = LOOKS) -> States:

@@ -71,15 +71,16 @@ def rollout_reasons(state: Mapping[str, Any]) -> tuple[str, ...]:
     Parameters
     ----------
     state
-        `refused`: SageMaker's refusal of a model, a configuration or an endpoint, if it mattered; `endpoint`: what
-        DescribeEndpoint said last; `settling`: how often it was asked; `error`: what was caught last; `plan`.
+        `refused`: SageMaker's refusal of a model, a configuration or an endpoint, if it mattered; `endpoint.described`:
+        what DescribeEndpoint said last; `settling`: how often it was asked; `error`: what was caught last; `plan`.
 
-    >>> rollout_reasons({"endpoint": {"EndpointStatus": "Failed", "FailureReason": "no ping"}, "error": {}})
+    >>> described = {"EndpointStatus": "Failed", "FailureReason": "no ping"}
+    >>> rollout_reasons({"endpoint": {"described": described}, "error": {}})
     ('endpoint: Failed: no ping',)
     """
     found = [
         *([sentence(state["refused"])] if state.get("refused") else []),
-        *_endpoint(state.get("endpoint") or {}, state),
+        *_endpoint((state.get("endpoint") or {}).get("described") or {}, state),
         *([sentence(state["error"])] if state.get("error") else []),
     ]
     return tuple(dict.fromkeys(found)) or ("failure: the machine gave up and recorded no error",)

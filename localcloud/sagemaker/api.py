@@ -11,6 +11,7 @@ from localcloud.context import Request, Response
 from localcloud.sagemaker import shapes
 from localcloud.sagemaker.endpoints import Endpoints
 from localcloud.sagemaker.errors import SageMakerError, ValidationException
+from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.invocation import PATH, Runtime
 from localcloud.sagemaker.models import Models
 from localcloud.sagemaker.permissions import Permissions
@@ -49,6 +50,7 @@ class Parts:
     endpoints: Endpoints
     runtime: Runtime
     permissions: Permissions
+    faults: Faults
 
     def operations(self) -> dict[str, Operation]:
         """Every operation of the control plane by name."""
@@ -109,6 +111,7 @@ class Api:
     def __init__(self, parts: Parts) -> None:
         self._runtime = parts.runtime
         self._permissions = parts.permissions
+        self._faults = parts.faults
         self.operations = parts.operations()
 
     def __call__(self, request: Request) -> Response:
@@ -132,6 +135,7 @@ class Api:
         operation = shapes.model().operation_model(action)
         given = shapes.typed(operation.input_shape, dict(params))
         shapes.check(operation, given)
+        self._faults.refuse(action)
         result = self.operations[action](given)
         cut: dict[str, Any] = shapes.cut(operation.output_shape, result or {})
         return cut

@@ -61,12 +61,8 @@ DEPENDENCIES = (
         operation="CreateProcessingJob", member="ProcessingOutputConfig.KmsKeyId", action="kms:Encrypt", of="role"
     ),
     # Of the configuration that the request names.
-    Dependency(
-        operation="CreateEndpoint", member="KmsKeyId", action="kms:CreateGrant", of="caller", context=_FOR_AWS
-    ),
-    Dependency(
-        operation="UpdateEndpoint", member="KmsKeyId", action="kms:CreateGrant", of="caller", context=_FOR_AWS
-    ),
+    Dependency(operation="CreateEndpoint", member="KmsKeyId", action="kms:CreateGrant", of="caller", context=_FOR_AWS),
+    Dependency(operation="UpdateEndpoint", member="KmsKeyId", action="kms:CreateGrant", of="caller", context=_FOR_AWS),
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from localcloud.context import Context
 from localcloud.sagemaker import images
 from localcloud.sagemaker.errors import ValidationException
+from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.logs import LogShipper
 from localcloud.sagemaker.shapes import in_milliseconds
 from localcloud.sagemaker.state import Record, State, not_found
@@ -23,7 +24,7 @@ SHORTEST_SECONDS = 0.3
 _MOVING = ("Creating", "Updating", "RollingBack", "SystemUpdating", "Deleting")
 _EVENT_STATUS = {
     "Creating": "CREATING", "Updating": "UPDATING", "RollingBack": "ROLLING_BACK", "InService": "IN_SERVICE",
-    "Failed": "FAILED", "Deleting": "DELETING",
+    "Failed": "FAILED", "Deleting": "DELETING", "UpdateRollbackFailed": "UPDATE_ROLLBACK_FAILED",
 }  # fmt: skip
 
 
@@ -44,10 +45,11 @@ class Live:
 class Endpoints:
     """Create, describe, update, delete; and what serves."""
 
-    def __init__(self, context: Context, state: State, shipper: LogShipper) -> None:
+    def __init__(self, context: Context, state: State, shipper: LogShipper, faults: Faults) -> None:
         self._context = context
         self._state = state
         self._shipper = shipper
+        self._faults = faults
         self._live: dict[str, Live] = {}
         self._variants: dict[str, list[Variant]] = {}
 
@@ -168,7 +170,7 @@ class Endpoints:
     def delete(self, params: Mapping[str, Any]) -> None:
         """Stop serving; not in the middle of a change."""
         with self._state.lock:
-            record = self._settled(params["EndpointName"], also=("Failed", "OutOfService"))
+            record = self._settled(params["EndpointName"], also=("Failed", "OutOfService", "UpdateRollbackFailed"))
         self._move(record, "Deleting")
         self._context.background(lambda: self._remove(record), name=f"delete-{params['EndpointName']}")
 
@@ -176,6 +178,8 @@ class Endpoints:
 
     def _bring_up(self, record: Record) -> None:
         try:
+            if (fault := self._faults.outcome("CreateEndpoint")) is not None:
+                raise Unhealthy(fault[1])
             self._deploy(record, record["_variants"], record["_capture"])
         except Unhealthy as error:
             if self._context.stopping:
@@ -185,13 +189,20 @@ class Endpoints:
         self._move(record, "InService")
 
     def _replace(self, record: Record, config_name: str, specs: list[Record], capture: Mapping[str, Any]) -> None:
+        fault = self._faults.outcome("UpdateEndpoint")
         try:
+            if fault is not None:
+                raise Unhealthy(fault[1])
             self._deploy(record, specs, capture)
         except Unhealthy as error:
             if self._context.stopping:
                 return
             self._move(record, "RollingBack")
             self._pause(ROLLBACK_SECONDS)
+            if fault is not None and fault[0] == "UpdateRollbackFailed":
+                # What served before goes on serving, but SageMaker takes no change any more.
+                self._move(record, "UpdateRollbackFailed", FailureReason=str(error), PendingDeploymentSummary=None)
+                return
             self._move(record, "InService", FailureReason=str(error), PendingDeploymentSummary=None)
             return
         changes = {"EndpointConfigName": config_name, "_variants": specs, "_capture": dict(capture)}

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from localcloud.context import Context, Request, Response
 from localcloud.sagemaker.capture import Capture, Exchange
 from localcloud.sagemaker.endpoints import Endpoints, Live
+from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.variant import Answer, Unreachable, Variant
 
 PATH = re.compile(r"/endpoints/([^/]+)/invocations")
@@ -28,10 +29,11 @@ _HEADER = "x-amzn-sagemaker-"
 class Runtime:
     """The data plane."""
 
-    def __init__(self, context: Context, endpoints: Endpoints, capture: Capture) -> None:
+    def __init__(self, context: Context, endpoints: Endpoints, capture: Capture, faults: Faults) -> None:
         self._context = context
         self._endpoints = endpoints
         self._capture = capture
+        self._faults = faults
         self._shadows = ThreadPoolExecutor(4, thread_name_prefix="localcloud-shadow")
         self._shadow_room = BoundedSemaphore(_MAX_SHADOWS)
 
@@ -58,7 +60,7 @@ class Runtime:
         self, live: Live, variant: Variant, request: Request, inference_id: str | None, began: float
     ) -> Response:
         sent = time.perf_counter()
-        answer = _ask(variant, request)
+        answer = self._fault(variant) or _ask(variant, request)
         model_seconds = time.perf_counter() - sent
         status = answer.status if answer else 503
         count = live.counts.get(variant.name, 1)
@@ -74,6 +76,10 @@ class Runtime:
             "x-Amzn-Invoked-Production-Variant": variant.name,
         }
         return Response(200, answer.body, headers)
+
+    def _fault(self, variant: Variant) -> Answer | None:
+        fault = self._faults.answer(variant.name)
+        return Answer(fault[0], fault[1].encode(), "text/plain") if fault else None
 
     def _shadow(self, live: Live, request: Request, inference_id: str | None) -> None:
         """Send a copy to the shadow variant, after the caller's own request; too many at once are dropped."""

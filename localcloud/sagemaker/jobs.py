@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from localcloud.context import Context
 from localcloud.sagemaker import toolkit
+from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.logs import LogShipper
 from localcloud.sagemaker.shapes import in_milliseconds
 from localcloud.sagemaker.state import Record, State
@@ -50,10 +51,13 @@ class Jobs:
         `TrainingJob` or `ProcessingJob`.
     """
 
-    def __init__(self, context: Context, state: State, shipper: LogShipper, *, collection: str, prefix: str) -> None:
+    def __init__(
+        self, context: Context, state: State, shipper: LogShipper, faults: Faults, *, collection: str, prefix: str
+    ) -> None:
         self.context = context
         self.state = state
         self._shipper = shipper
+        self._faults = faults
         self._collection = collection
         self.prefix = prefix
         self._stopped: dict[str, threading.Event] = {}
@@ -112,6 +116,8 @@ class Jobs:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
+            if (fault := self._faults.outcome(f"Create{self.prefix}")) is not None:
+                raise ProgramFailed(fault[1])
             self.run(record, folder)
         except (TransferFailed, ProgramFailed) as error:
             self._end(record, str(error))

@@ -6,6 +6,7 @@ from localcloud.context import Context
 from localcloud.sagemaker.api import Api, Parts
 from localcloud.sagemaker.capture import Capture
 from localcloud.sagemaker.endpoints import Endpoints
+from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.invocation import Runtime
 from localcloud.sagemaker.logs import INTERVAL_SECONDS, LogShipper
 from localcloud.sagemaker.models import Models
@@ -23,16 +24,18 @@ FLUSH_CHECK_SECONDS = 0.25
 def install(context: Context) -> None:
     """Serve SageMaker; after a restart its endpoints serve again."""
     state, shipper, capture = State(context), LogShipper(context), Capture(context)
-    registry, endpoints = Registry(context, state), Endpoints(context, state, shipper)
+    faults = Faults(context.state_dir)
+    registry, endpoints = Registry(context, state), Endpoints(context, state, shipper, faults)
     parts = Parts(
         state=state,
         registry=registry,
         models=Models(context, state, registry),
-        training=TrainingJobs(context, state, shipper),
-        processing=ProcessingJobs(context, state, shipper),
+        training=TrainingJobs(context, state, shipper, faults),
+        processing=ProcessingJobs(context, state, shipper, faults),
         endpoints=endpoints,
-        runtime=Runtime(context, endpoints, capture),
+        runtime=Runtime(context, endpoints, capture, faults),
         permissions=Permissions(context, state),
+        faults=faults,
     )
     api = Api(parts)
     context.register_service(

@@ -10,6 +10,7 @@ from typing import Any
 from localcloud.context import Context
 from localcloud.sagemaker import images, toolkit
 from localcloud.sagemaker.errors import ResourceInUse, ValidationException
+from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.jobs import FINAL, Jobs
 from localcloud.sagemaker.logs import LogShipper
 from localcloud.sagemaker.state import Record, State, job_not_found
@@ -24,8 +25,8 @@ _EXIT_MESSAGE_CHARACTERS = 1024
 class ProcessingJobs(Jobs):
     """Create, describe, stop and run."""
 
-    def __init__(self, context: Context, state: State, shipper: LogShipper) -> None:
-        super().__init__(context, state, shipper, collection="processing-job", prefix="ProcessingJob")
+    def __init__(self, context: Context, state: State, shipper: LogShipper, faults: Faults) -> None:
+        super().__init__(context, state, shipper, faults, collection="processing-job", prefix="ProcessingJob")
 
     def create(self, params: Mapping[str, Any]) -> Record:
         """Start a job whose name was never used before."""

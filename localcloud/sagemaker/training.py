@@ -12,6 +12,7 @@ from typing import Any
 from localcloud.context import Context
 from localcloud.sagemaker import images, storage, toolkit
 from localcloud.sagemaker.errors import ResourceInUse, SageMakerError, ValidationException
+from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.jobs import FINAL, Exit, Jobs, ProgramFailed
 from localcloud.sagemaker.logs import LogShipper
 from localcloud.sagemaker.state import Record, State
@@ -35,8 +36,8 @@ _UNSUPPORTED = ("VpcConfig", "DebugHookConfig", "TensorBoardOutputConfig", "Serv
 class TrainingJobs(Jobs):
     """Create, describe, stop and run."""
 
-    def __init__(self, context: Context, state: State, shipper: LogShipper) -> None:
-        super().__init__(context, state, shipper, collection="training-job", prefix="TrainingJob")
+    def __init__(self, context: Context, state: State, shipper: LogShipper, faults: Faults) -> None:
+        super().__init__(context, state, shipper, faults, collection="training-job", prefix="TrainingJob")
 
     def create(self, params: Mapping[str, Any]) -> Record:
         """Start a job whose name was never used before."""

@@ -226,19 +226,19 @@ NO_PING = "The primary container for production variant green did not pass the p
             ),
         ),
         (
-            {"refused": {}, "endpoint": {"EndpointStatus": "Failed", "FailureReason": NO_PING}},
+            {"refused": {}, "endpoint": {"described": {"EndpointStatus": "Failed", "FailureReason": NO_PING}}},
             (f"endpoint: Failed: {NO_PING}",),
         ),
         (
-            {"endpoint": {"EndpointStatus": "Updating"}, "settling": {"looks": 900}},
+            {"endpoint": {"described": {"EndpointStatus": "Updating"}}, "settling": {"looks": 900}},
             ("endpoint: still Updating when it was looked at 900 times",),
         ),
         (
-            {"endpoint": {"EndpointStatus": "InService", "EndpointConfigName": "the-old-one"}},
+            {"endpoint": {"described": {"EndpointStatus": "InService", "EndpointConfigName": "the-old-one"}}},
             ("endpoint: it serves configuration the-old-one, not demo--dev--v2: SageMaker took the update back",),
         ),
         (
-            {"endpoint": {"EndpointStatus": "UpdateRollbackFailed"}},
+            {"endpoint": {"described": {"EndpointStatus": "UpdateRollbackFailed"}}},
             ("endpoint: UpdateRollbackFailed",),
         ),
         (

@@ -126,7 +126,7 @@ def test_an_endpoint_that_failed_under_a_champion_is_for_a_person(world: World, 
     promote_first(world)
     world.sagemaker.endpoints[ENDPOINT].status = status
 
-    with pytest.raises(EndpointDiverged, match="v1 lives on it.*a person must look"):
+    with pytest.raises(EndpointDiverged, match=r"v1 lives on it.*a person must look"):
         prepare(world, "v2")
 
     assert world.live.rollout is None

@@ -52,7 +52,9 @@ def answer_of(state: dict[str, Any]) -> Shape | None:
 
 
 def may_be_missing(shape: Shape | None, steps: list[str]) -> bool:
-    """Whether the path of these steps can find nothing in an answer of this shape."""
+    """Whether the path of these steps can find nothing in an answer of this shape; one with [*] finds an empty list."""
+    if "[*]" in steps:
+        return False
     for step in steps:
         if isinstance(shape, StructureShape):
             members = {name[0].upper() + name[1:]: name for name in shape.members}
@@ -117,6 +119,15 @@ def all_reads(state: dict[str, Any]) -> Iterator[tuple[str, frozenset[str]]]:
         yield from compared(rule)
 
 
+def whole(state: dict[str, Any]) -> Iterator[tuple[str, Shape | None]]:
+    """Where below its result a task keeps the whole answer: at its root, or where a selector puts `$`."""
+    if "ResultSelector" not in state:
+        yield "", answer_of(state)
+    for key, path in state.get("ResultSelector", {}).items():
+        if path == "$":
+            yield f".{key.removesuffix('.$')}", answer_of(state)
+
+
 def dangling(machine: dict[str, Any]) -> list[str]:
     """Reads of members of AWS's answers that may not be there."""
     states, found = machine["States"], []
@@ -128,8 +139,8 @@ def dangling(machine: dict[str, Any]) -> list[str]:
         for path in reads(state.get("ResultSelector", {})):
             if may_be_missing(shape, steps_of(path)) and path not in ALWAYS_THERE:
                 found.append(f"{name}: ResultSelector {path}")
-        if "ResultSelector" not in state:
-            answers.setdefault(state["ResultPath"], []).append(shape)
+        for place, answered in whole(state):
+            answers.setdefault(f"{state['ResultPath']}{place}", []).append(answered)
     for name, state in states.items():
         for path, known in all_reads(state):
             for place, shapes in answers.items():
