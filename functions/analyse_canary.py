@@ -8,7 +8,8 @@ AWS actions
 - cloudwatch:GetMetricData, cloudwatch:DescribeAlarms (neither takes resources)
 - endpoint: sagemaker:DescribeEndpoint
 - lake bucket: s3:GetObject on `reports/evaluations/*` and the loop's file asset; s3:ListBucket
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem, Query
+- catalog table: dynamodb:GetItem on `live`; dynamodb:Query on `predictions`, `scores`; dynamodb:GetItem, UpdateItem
+  on `rollouts`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt
 """

@@ -7,7 +7,8 @@ AWS actions
 -----------
 - audit bucket: s3:PutObject on `ledger/*`; s3:GetObject on `ledger/*`; s3:ListBucket
 - lake bucket: s3:GetObject on the loop's file asset
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem, Query
+- catalog table: dynamodb:GetItem, PutItem on `ledger-receipts`; dynamodb:GetItem, UpdateItem on `ledger-head`;
+  dynamodb:GetItem, Query, PutItem on `ledger`
 - keys of those: kms:Decrypt, kms:GenerateDataKey
 """
 

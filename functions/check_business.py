@@ -7,7 +7,8 @@ BusinessValue (mean per record).
 AWS actions
 -----------
 - lake bucket: s3:GetObject on `profiles/*` and the loop's file asset; s3:ListBucket
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem, Query
+- catalog table: dynamodb:GetItem on `live`; dynamodb:Query on `timeline`; dynamodb:GetItem, PutItem, UpdateItem on
+  `evidence-business`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey
 """
@@ -102,7 +103,7 @@ def _announce(
 ) -> None:
     assert accepted.last_event_at is not None
     shell.announce_once(
-        keys.evidence_item(shell.loop.name, f"business#{accepted.batch_id}#{version}"),
+        keys.signal_item(shell.loop.name, "business", accepted.batch_id, version),
         BusinessFell(
             loop=shell.loop.name,
             loop_digest=shell.loop.digest,

@@ -8,7 +8,8 @@ AWS actions
 -----------
 - lake bucket: s3:GetObject on `profiles/*`, `reports/evaluations/*`, `reports/drift/*` and the loop's file asset;
   s3:PutObject on `reports/drift/*`; s3:ListBucket
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem, Query
+- catalog table: dynamodb:GetItem on `live`; dynamodb:Query on `timeline`; dynamodb:GetItem, PutItem, UpdateItem on
+  `evidence-drift`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey
 """
@@ -162,7 +163,7 @@ def _history(reference: Reference, past: Sequence[PastBatch], shell: Shell[Setti
 def _announce(accepted: BatchAccepted, report: DriftReport, key: str, shell: Shell[Settings]) -> None:
     assert accepted.last_event_at is not None
     shell.announce_once(
-        keys.evidence_item(shell.loop.name, f"drift#{accepted.batch_id}"),
+        keys.signal_item(shell.loop.name, "drift", accepted.batch_id),
         DriftDetected(
             loop=shell.loop.name,
             loop_digest=shell.loop.digest,

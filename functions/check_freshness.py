@@ -1,12 +1,12 @@
 """
 Says once when data has stayed away longer than the contract allows.
 
-Trigger: EventBridge Scheduler, a rate. Announces: Data Outage (one an outage). Metrics: DataAgeSeconds.
+Trigger: EventBridge Scheduler, a rate. Announces: Data Outage. Metrics: DataAgeSeconds.
 
 AWS actions
 -----------
 - lake bucket: s3:GetObject on the loop's file asset
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem
+- catalog table: dynamodb:GetItem on `evidence-arrival`; dynamodb:GetItem, UpdateItem on `evidence-outage`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey
 """
@@ -32,7 +32,7 @@ class Settings(_shell.Settings):
 def run(event: Any, shell: Shell[Settings]) -> dict[str, Any]:
     """Read when the newest batch came; announce an outage once, count its checks, however long it lasts."""
     name = shell.settings.loop_name
-    arrival = shell.catalog.get(keys.evidence_item(name, "arrival")) or {}
+    arrival = shell.catalog.get(keys.arrival_item(name)) or {}
     last = datetime.fromisoformat(arrival["landed_at"]) if arrival else None
     expected = shell.loop.contract.quality.expected_every_seconds
     fresh = judge(last, expected_every_seconds=expected, now=shell.now())
@@ -40,7 +40,7 @@ def run(event: Any, shell: Shell[Settings]) -> dict[str, Any]:
         shell.metrics.add("DataAgeSeconds", fresh.age_seconds, "Seconds")
     if fresh.outage and last is not None:
         # One open alert for each silence: it is named by the arrival before it (P42).
-        item = keys.evidence_item(name, f"outage#{keys.sortable(last)}")
+        item = keys.outage_item(name, last)
         standing = shell.catalog.get(item) or {}
         checks = int(standing.get("checks", 0)) + 1
         shell.catalog.update(item, {"checks": checks, "last_batch_at": last.isoformat()}, create=True)

@@ -9,7 +9,8 @@ AWS actions
 - lake bucket: s3:GetObject on `curated/labels/*`, `predictions/*`, `reports/evaluations/*` and the loop's file
   asset;
   s3:ListBucket
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem, Query
+- catalog table: dynamodb:GetItem on `live`; dynamodb:Query on `labels`, `predictions`; dynamodb:GetItem, PutItem on
+  `scores`; dynamodb:GetItem, PutItem, UpdateItem on `evidence-performance`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey
 """
@@ -226,7 +227,7 @@ def _announce(
     shell: Shell[Settings],
 ) -> None:
     shell.announce_once(
-        keys.evidence_item(shell.loop.name, f"fell#{joined.labels_id}#{version}"),
+        keys.signal_item(shell.loop.name, "performance", joined.labels_id, version),
         PerformanceFell(
             loop=shell.loop.name,
             loop_digest=shell.loop.digest,

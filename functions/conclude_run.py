@@ -6,7 +6,7 @@ Trigger: learning machine, last, on success and on Catch. Announces: Learning Co
 AWS actions
 -----------
 - lake bucket: s3:GetObject on the loop's file asset
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem
+- catalog table: dynamodb:GetItem on `rollouts`; dynamodb:GetItem, UpdateItem on `runs`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt
 """

@@ -9,7 +9,9 @@ AWS actions
 -----------
 - learning machine: states:StartExecution; its executions: states:DescribeExecution
 - lake bucket: s3:GetObject on the loop's file asset
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem, Query
+- catalog table: dynamodb:GetItem on `evidence-business`, `evidence-drift`, `evidence-performance`, `live`, `locks`;
+  dynamodb:Query on `labels`, `timeline`; dynamodb:GetItem, PutItem on `trigger`; dynamodb:GetItem, UpdateItem on
+  `runs`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey
 """
@@ -142,8 +144,8 @@ def _made(
         labelled=sum(entry.rows or 0 for entry in labels_until(shell.catalog, name, as_of)),
     )
     streak = 1
-    if kind in ("drift", "performance", "business"):
-        kept = shell.catalog.get(keys.evidence_item(name, kind)) or {}
+    if kind == "drift" or kind == "performance" or kind == "business":
+        kept = shell.catalog.get(keys.streak_item(name, kind)) or {}
         streak = max(1, Streak.model_validate(kept).length)
     return Signal(kind=kind, as_of=as_of, reasons=reasons, signal_id=signal_id, history=history, streak=streak)
 

@@ -7,7 +7,7 @@ AWS actions
 -----------
 - endpoint: sagemaker:DescribeEndpoint, sagemaker:UpdateEndpointWeightsAndCapacities
 - lake bucket: s3:GetObject on the loop's file asset
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem
+- catalog table: dynamodb:GetItem, PutItem on `live`, `locks`; dynamodb:GetItem, UpdateItem on `models`, `rollouts`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt
 """

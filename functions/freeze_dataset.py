@@ -8,7 +8,8 @@ AWS actions
 -----------
 - lake bucket: s3:GetObject on `curated/*`, `profiles/*`, `datasets/*` and the loop's file asset; s3:PutObject on
   `datasets/*`, `profiles/references/*`; s3:ListBucket
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem, Query
+- catalog table: dynamodb:GetItem on `live`, `models`; dynamodb:Query on `labels`, `timeline`; dynamodb:GetItem,
+  PutItem on `datasets`; dynamodb:GetItem, UpdateItem on `runs`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey
 """

@@ -9,7 +9,7 @@ AWS actions
 - lake bucket: s3:GetObject, s3:GetObjectVersion on `capture/*`; s3:PutObject on `predictions/*`; s3:GetObject on
   the
   loop's file asset; s3:ListBucket, s3:ListBucketVersions
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem
+- catalog table: dynamodb:GetItem, PutItem on `predictions`
 - keys of those: kms:Decrypt, kms:GenerateDataKey
 """
 

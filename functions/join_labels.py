@@ -9,7 +9,8 @@ AWS actions
 -----------
 - landing bucket `labels/*`: s3:GetObject, s3:GetObjectVersion; on the bucket: s3:ListBucket, s3:ListBucketVersions
 - lake bucket: s3:PutObject on `curated/labels/*`, `quarantine/*`; s3:GetObject on the loop's file asset
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem, Query
+- catalog table: dynamodb:Query on `timeline`; dynamodb:GetItem, PutItem on `labels`; dynamodb:GetItem, UpdateItem on
+  `landings`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey
 """

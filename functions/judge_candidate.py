@@ -6,7 +6,7 @@ Trigger: learning machine. Announces: Candidate Judged. Metrics: GateDifference,
 AWS actions
 -----------
 - lake bucket: s3:GetObject on `reports/evaluations/*` and the loop's file asset; s3:ListBucket
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem
+- catalog table: dynamodb:GetItem, UpdateItem on `runs`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt
 """

@@ -8,7 +8,8 @@ AWS actions
 -----------
 - endpoint and its configurations: sagemaker:DescribeEndpoint
 - lake bucket: s3:GetObject on `models/*` and the loop's file asset; s3:ListBucket
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem
+- catalog table: dynamodb:GetItem on `models`; dynamodb:GetItem, PutItem on `live`, `locks`; dynamodb:GetItem,
+  PutItem, UpdateItem on `rollouts`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt
 """

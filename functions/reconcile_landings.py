@@ -10,7 +10,7 @@ AWS actions
 -----------
 - landing bucket: s3:ListBucketVersions
 - lake bucket: s3:GetObject on the loop's file asset
-- catalog table: dynamodb:GetItem
+- catalog table: dynamodb:GetItem on `landings`
 - queues of batches and labels: sqs:SendMessage
 - keys of those: kms:Decrypt
 """

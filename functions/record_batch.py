@@ -7,7 +7,8 @@ Announces: Batch Accepted, Batch Rejected. Metrics: RowsLanded, RowsAccepted, Ro
 AWS actions
 -----------
 - lake bucket: s3:GetObject on `ingest/*` and the loop's file asset; on the bucket: s3:ListBucket
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem
+- catalog table: dynamodb:GetItem, PutItem on `batches`, `timeline`; dynamodb:GetItem, UpdateItem on
+  `evidence-arrival`, `landings`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey
 """

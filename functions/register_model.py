@@ -8,7 +8,7 @@ AWS actions
 - lake bucket: s3:GetObject on `models/*`, `reports/evaluations/*` and the loop's file asset; s3:ListBucket
   (SageMaker reads the artifact with the caller's rights when it registers it)
 - model package group and its packages: sagemaker:CreateModelPackage
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem
+- catalog table: dynamodb:GetItem on `runs`; dynamodb:GetItem, PutItem, UpdateItem on `models`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt
 """

@@ -9,7 +9,8 @@ AWS actions
 - model package group's packages: sagemaker:DescribeModelPackage, sagemaker:UpdateModelPackage
 - lake bucket: s3:GetObject on `models/*`, `reports/evaluations/*` and the loop's file asset; s3:ListBucket
 - topic: sns:Publish
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem, DeleteItem (the claim of a message that wasn't sent)
+- catalog table: dynamodb:GetItem on `runs`; dynamodb:GetItem, UpdateItem on `approvals`, `models`; dynamodb:GetItem,
+  PutItem, UpdateItem, DeleteItem on `messages` (Powertools' claim of a message, taken back when it wasn't sent)
 - bus: events:PutEvents
 - keys of those: kms:Decrypt, kms:GenerateDataKey
 """

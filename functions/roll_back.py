@@ -9,7 +9,7 @@ again.
 AWS actions
 -----------
 - endpoint: sagemaker:DescribeEndpoint, sagemaker:UpdateEndpointWeightsAndCapacities
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem
+- catalog table: dynamodb:GetItem, PutItem on `live`, `locks`; dynamodb:GetItem, UpdateItem on `models`, `rollouts`
 - bus: events:PutEvents
 - cloudwatch:DescribeAlarms (takes no resource), only where a composite alarm doesn't say which alarm set it off
 - keys of those: kms:Decrypt

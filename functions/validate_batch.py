@@ -14,7 +14,8 @@ AWS actions
   is 404 and not 403)
 - lake bucket: s3:PutObject on `curated/batches/*`, `quarantine/*`, `profiles/batches/*`, `ids/*`,
   `ingest/*`; s3:GetObject on `ids/*` and the loop's file asset; on the bucket: s3:ListBucket
-- catalog table: dynamodb:GetItem, PutItem, UpdateItem, Query
+- catalog table: dynamodb:GetItem, PutItem on `batches`, `id-receipts`, `timeline`; dynamodb:GetItem, UpdateItem on
+  `evidence-arrival`, `id-span`, `landings`; dynamodb:GetItem, Query, PutItem on `id-log`, `id-times`
 - bus: events:PutEvents
 - large batch machine: states:StartExecution; its executions: states:DescribeExecution
 - keys of those: kms:Decrypt, kms:GenerateDataKey

@@ -38,6 +38,7 @@ from infra.tear_down import TearDown
 from infra.topic import PeopleTopic
 from perennial import events as said
 from perennial import keys
+from perennial.keys import Partition
 from perennial.project import Loop
 
 __all__ = ["DataStack"]
@@ -117,8 +118,7 @@ class DataStack(cdk.Stack):
         base = self.foundation
         record = self._function("RecordBatch", record_batch, landing_bucket=True)
         record.may_read(base.lake, "ingest/*")
-        record.may_use_catalog("GetItem", "PutItem", "UpdateItem")
-        record.may_announce()
+        _may_record_batches(record)
         poison = DeadLetters(self, "BatchesDeadLetters")
         self.large_batches = LargeBatches(self, "LargeBatches", foundation=base, record=record, dead_letters=poison)
 
@@ -138,19 +138,23 @@ class DataStack(cdk.Stack):
         validate.may_read(base.landing, f"{keys.BATCHES_PREFIX}*", versions=True)
         validate.may_read(base.lake, "ids/*")
         validate.may_write(base.lake, "curated/batches/*", "quarantine/*", "profiles/batches/*", "ids/*", "ingest/*")
-        validate.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
-        validate.may_announce()
+        _may_record_batches(validate)
+        validate.may_read_catalog(Partition.ID_LOG, Partition.ID_TIMES, by=["Query"])
+        validate.may_write_catalog(Partition.ID_LOG, Partition.ID_TIMES, Partition.ID_RECEIPTS, by=["PutItem"])
+        validate.may_write_catalog(Partition.ID_SPAN, by=["UpdateItem"])
 
         labels = self._function("JoinLabels", join_labels, landing_bucket=True, timeout=300)
         labels.may_read(base.landing, f"{keys.LABELS_PREFIX}*", versions=True)
         labels.may_write(base.lake, "curated/labels/*", "quarantine/*")
-        labels.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
-        labels.may_announce()
+        labels.may_read_catalog(Partition.TIMELINE, by=["Query"])
+        labels.may_write_catalog(Partition.LABELS, by=["PutItem"])
+        labels.may_write_catalog(Partition.LANDINGS, by=["UpdateItem"])
+        labels.may_announce(said.LabelsJoined, said.LabelsRejected)
 
         capture = self._function("IngestCapture", ingest_capture, endpoint_name=base.endpoint_name, timeout=300)
         capture.may_read(base.lake, f"{keys.CAPTURE_PREFIX}*", versions=True)
         capture.may_write(base.lake, "predictions/*")
-        capture.may_use_catalog("GetItem", "PutItem", "UpdateItem")
+        capture.may_write_catalog(Partition.PREDICTIONS, by=["PutItem"])
 
         for name, function, bucket, prefix, dead_letters in (
             ("Batches", validate, base.landing, keys.BATCHES_PREFIX, poison),
@@ -191,7 +195,7 @@ class DataStack(cdk.Stack):
         )
         reconcile.may(["s3:ListBucketVersions"], [base.landing.bucket_arn])
         reconcile.may(["sqs:SendMessage"], [inboxes[name].queue.queue_arn for name in ("Batches", "Labels")])
-        reconcile.may_use_catalog("GetItem")
+        reconcile.may_read_catalog(Partition.LANDINGS)
         Timetable(
             self,
             "ReconcileSchedule",
@@ -208,17 +212,23 @@ class DataStack(cdk.Stack):
         drift = self._function("CheckDrift", check_drift, dead=True, timeout=120)
         drift.may_read(base.lake, "profiles/*", "reports/evaluations/*", "reports/drift/*")
         drift.may_write(base.lake, "reports/drift/*")
-        drift.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
-        drift.may_announce()
+        drift.may_read_catalog(Partition.LIVE)
+        drift.may_read_catalog(Partition.TIMELINE, by=["Query"])
+        drift.may_write_catalog(Partition.DRIFT)
+        drift.may_announce(said.DriftDetected)
 
         performance = self._function("CheckPerformance", check_performance, dead=True, timeout=300)
         performance.may_read(base.lake, "curated/labels/*", "predictions/*", "reports/evaluations/*")
-        performance.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
-        performance.may_announce()
+        performance.may_read_catalog(Partition.LIVE)
+        performance.may_read_catalog(Partition.LABELS, Partition.PREDICTIONS, by=["Query"])
+        performance.may_write_catalog(Partition.SCORES, by=["PutItem"])
+        performance.may_write_catalog(Partition.PERFORMANCE)
+        performance.may_announce(said.PerformanceFell)
 
         freshness = self._function("CheckFreshness", check_freshness, dead=True)
-        freshness.may_use_catalog("GetItem", "PutItem", "UpdateItem")
-        freshness.may_announce()
+        freshness.may_read_catalog(Partition.ARRIVAL)
+        freshness.may_write_catalog(Partition.OUTAGE, by=["UpdateItem"])
+        freshness.may_announce(said.DataOutage)
 
         checks = {"CheckDrift": drift}
         if base.loop.triggers.business is not None:
@@ -239,8 +249,10 @@ class DataStack(cdk.Stack):
         base = self.foundation
         business = self._function("CheckBusiness", check_business, dead=True, timeout=120)
         business.may_read(base.lake, "profiles/*")
-        business.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
-        business.may_announce()
+        business.may_read_catalog(Partition.LIVE)
+        business.may_read_catalog(Partition.TIMELINE, by=["Query"])
+        business.may_write_catalog(Partition.BUSINESS)
+        business.may_announce(said.BusinessFell)
         return business
 
     def _record(self) -> None:
@@ -249,7 +261,9 @@ class DataStack(cdk.Stack):
         ledger = self._function("AppendLedger", append_ledger, audit_bucket=base.audit.bucket_name)
         ledger.may_read(base.audit, "ledger/*")
         ledger.may_write(base.audit, "ledger/*")
-        ledger.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
+        ledger.may_read_catalog(Partition.LEDGER, by=["Query"])
+        ledger.may_write_catalog(Partition.LEDGER, Partition.LEDGER_RECEIPTS, by=["PutItem"])
+        ledger.may_write_catalog(Partition.LEDGER_HEAD, by=["UpdateItem"])
         # Two at a time at most: entries are a chain, so writers of one loop only wait for each other.
         self.inboxes["Ledger"] = Inbox(
             self, "LedgerInbox", consumer=ledger, batch_size=10, max_concurrency=2, max_receives=20
@@ -342,6 +356,13 @@ class DataStack(cdk.Stack):
         }
         for name, value in outputs.items():
             cdk.CfnOutput(self, name, value=value)
+
+
+def _may_record_batches(function: PythonFunction) -> None:
+    """What `BatchRecords` does, in whichever function."""
+    function.may_write_catalog(Partition.BATCHES, Partition.TIMELINE, by=["PutItem"])
+    function.may_write_catalog(Partition.LANDINGS, Partition.ARRIVAL, by=["UpdateItem"])
+    function.may_announce(said.BatchAccepted, said.BatchRejected)
 
 
 def _disk_mb(max_object_bytes: int) -> int:

@@ -15,6 +15,7 @@ from infra.sagemaker_step import SourceBundle, sync_statements
 from infra.settings import training_image_uri
 from infra.state_machine import StateMachine
 from perennial import keys
+from perennial.keys import Partition
 
 __all__ = ["LargeBatches"]
 
@@ -99,9 +100,11 @@ class LargeBatches(Construct):
         role.may(["s3:ListBucket", "s3:ListBucketVersions"], [base.landing.bucket_arn])
         role.may_read(base.lake, "ids/*", "ingest/*")
         role.may_write(base.lake, "curated/batches/*", "quarantine/*", "profiles/batches/*", "ids/*", "ingest/*")
-        # For the id log; the batch itself is put on record by a function.
-        operations = ("GetItem", "PutItem", "UpdateItem", "Query")
-        role.may([f"dynamodb:{operation}" for operation in operations], [base.catalog.table_arn])
+        # The id log alone: the batch itself is put on record by a function.
+        role.may_use_catalog(Partition.BATCHES, Partition.ID_RECEIPTS, Partition.ID_SPAN, by=["GetItem"])
+        role.may_use_catalog(Partition.ID_LOG, Partition.ID_TIMES, by=["Query"])
+        role.may_use_catalog(Partition.ID_LOG, Partition.ID_TIMES, Partition.ID_RECEIPTS, by=["PutItem"])
+        role.may_use_catalog(Partition.ID_SPAN, by=["UpdateItem"])
         role.may_encrypt_jobs()
         role.may(["s3:GetObject"], [source.objects_arn], because=_SOURCE)
         role.may(["s3:ListBucket"], [source.bucket_arn])

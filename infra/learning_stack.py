@@ -31,6 +31,7 @@ from infra.state_machine import StateMachine
 from infra.tear_down import TearDown
 from perennial import events as said
 from perennial import keys
+from perennial.keys import Partition
 
 __all__ = ["LearningStack"]
 
@@ -87,17 +88,21 @@ class LearningStack(LoopStack):
         freeze = self._function("FreezeDataset", freeze_dataset, timeout=900, source_bundle_uri=self.source.archive_uri)
         freeze.may_read(base.lake, "curated/*", "profiles/*", "datasets/*")
         freeze.may_write(base.lake, "datasets/*", "profiles/references/*")
-        freeze.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
-        freeze.may_announce()
+        freeze.may_read_catalog(Partition.LIVE, Partition.MODELS)
+        freeze.may_read_catalog(Partition.TIMELINE, Partition.LABELS, by=["Query"])
+        freeze.may_write_catalog(Partition.DATASETS, by=["PutItem"])
+        freeze.may_write_catalog(Partition.RUNS, by=["UpdateItem"])
+        freeze.may_announce(said.DatasetFrozen)
 
         judge = self._function("JudgeCandidate", judge_candidate)
         judge.may_read(base.lake, "reports/evaluations/*")
-        judge.may_use_catalog("GetItem", "PutItem", "UpdateItem")
-        judge.may_announce()
+        judge.may_write_catalog(Partition.RUNS, by=["UpdateItem"])
+        judge.may_announce(said.CandidateJudged)
 
         conclude = self._function("ConcludeRun", conclude_run)
-        conclude.may_use_catalog("GetItem", "PutItem", "UpdateItem")
-        conclude.may_announce()
+        conclude.may_read_catalog(Partition.ROLLOUTS)
+        conclude.may_write_catalog(Partition.RUNS, by=["UpdateItem"])
+        conclude.may_announce(said.LearningConcluded)
 
     def _make_registry_functions(self) -> None:
         base, group = self.foundation, self.group.model_package_group_name
@@ -108,8 +113,9 @@ class LearningStack(LoopStack):
         register.may_read(base.lake, "models/*", "reports/evaluations/*")
         register.may(["sagemaker:CreateModelPackage"], [packages], because=_PACKAGES)
         register.may(["sagemaker:CreateModelPackage"], [group_arn])
-        register.may_use_catalog("GetItem", "PutItem", "UpdateItem")
-        register.may_announce()
+        register.may_read_catalog(Partition.RUNS)
+        register.may_write_catalog(Partition.MODELS)
+        register.may_announce(said.ModelRegistered)
 
         request = self._function(
             "RequestApproval", request_approval, model_package_group=group, topic_arn=base.topic.topic_arn
@@ -122,9 +128,12 @@ class LearningStack(LoopStack):
                 ["sagemaker:DescribeModelPackage", "sagemaker:UpdateModelPackage"], [packages], because=_PACKAGES
             )
             function.may_read(base.lake, "models/*", "reports/evaluations/*")
-            function.may_use_catalog("GetItem", "PutItem", "UpdateItem")
-            function.may_announce()
-        request.may_use_catalog("DeleteItem")
+            function.may_write_catalog(Partition.MODELS, Partition.APPROVALS, by=["UpdateItem"])
+        request.may_read_catalog(Partition.RUNS)
+        request.may_announce(said.ApprovalRequested, said.ApprovalGranted)
+        settle.may_announce(said.ApprovalGranted, said.ApprovalDenied)
+        # Powertools' claims of messages.
+        request.may_write_catalog(Partition.MESSAGES, by=["PutItem", "UpdateItem", "DeleteItem"])
         request.may(["sns:Publish"], [base.topic.topic_arn])
         request.may(["kms:GenerateDataKey"], [base.key.key_arn])
 
@@ -232,8 +241,13 @@ class LearningStack(LoopStack):
         )
         decide.may(["states:StartExecution"], [self.machine.arn])
         decide.may(["states:DescribeExecution"], [self.machine.executions_arn], because=_RUNS)
-        decide.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
-        decide.may_announce()
+        decide.may_read_catalog(
+            *(Partition.LIVE, Partition.LOCKS, Partition.DRIFT, Partition.PERFORMANCE, Partition.BUSINESS)
+        )
+        decide.may_read_catalog(Partition.TIMELINE, Partition.LABELS, by=["Query"])
+        decide.may_write_catalog(Partition.TRIGGER, by=["PutItem"])
+        decide.may_write_catalog(Partition.RUNS, by=["UpdateItem"])
+        decide.may_announce(said.RetrainingRequested, said.RetrainingDeclined)
         Route(
             self,
             "SignalCame",

@@ -18,6 +18,9 @@ from infra import shipped
 from infra.acknowledged import acknowledge
 from infra.foundation import Foundation
 from infra.packaging import Architecture, build_bundle
+from infra.partitions import CATALOG_KEY_ACTIONS, announcing_statement, catalog_statement
+from perennial.events import Event
+from perennial.keys import Partition
 
 __all__ = ["PythonFunction"]
 
@@ -150,15 +153,18 @@ class PythonFunction(Construct):
         self.may(["s3:PutObject"], [bucket.arn_for_objects(prefix) for prefix in prefixes], because=_OBJECTS)
         self.may(["kms:GenerateDataKey"], [self.foundation.key.key_arn])
 
-    def may_use_catalog(self, *operations: str) -> None:
-        """Use the catalog table: GetItem, PutItem and so on."""
-        self.may([f"dynamodb:{operation}" for operation in operations], [self.foundation.catalog.table_arn])
-        # DynamoDB uses the table's key in the caller's name.
-        self.may(["kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"], [self.foundation.key.key_arn])
+    def may_read_catalog(self, *partitions: Partition, by: Sequence[str] = ("GetItem",)) -> None:
+        """Read items of these partitions of the catalog, by GetItem or by Query."""
+        self.role.add_to_principal_policy(catalog_statement(self.foundation, partitions, by))
+        self.may(CATALOG_KEY_ACTIONS, [self.foundation.key.key_arn])
 
-    def may_announce(self) -> None:
-        """Put events on the loop's bus."""
-        self.may(["events:PutEvents"], [self.foundation.bus.event_bus_arn])
+    def may_write_catalog(self, *partitions: Partition, by: Sequence[str] = ("PutItem", "UpdateItem")) -> None:
+        """Write items of these partitions of the catalog, and read what stands there, as every retry does."""
+        self.may_read_catalog(*partitions, by=("GetItem", *by))
+
+    def may_announce(self, *kinds: type[Event]) -> None:
+        """Put these kinds of event, and no other, on the loop's bus."""
+        self.role.add_to_principal_policy(announcing_statement(self.foundation, kinds))
 
     def _let_it_run(self) -> None:
         self.log_group.grant_write(self.role)

@@ -11,7 +11,9 @@ from constructs import Construct
 
 from infra.acknowledged import acknowledge
 from infra.foundation import Foundation
+from infra.partitions import CATALOG_KEY_ACTIONS, catalog_statement
 from infra.settings import IMAGE_ACCOUNTS, IMAGE_REPOSITORY
+from perennial.keys import Partition
 
 __all__ = ["SageMakerRole"]
 
@@ -55,6 +57,11 @@ class SageMakerRole(iam.Role):
         actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
         self.may(actions, [bucket.arn_for_objects(prefix) for prefix in prefixes], because=_OBJECTS)
         self.may(["kms:Decrypt", "kms:GenerateDataKey"], [self._foundation.key.key_arn])
+
+    def may_use_catalog(self, *partitions: Partition, by: Sequence[str]) -> None:
+        """Use items of these partitions of the catalog, by these operations."""
+        self.add_to_principal_policy(catalog_statement(self._foundation, partitions, by))
+        self.may(CATALOG_KEY_ACTIONS, [self._foundation.key.key_arn])
 
     def may_encrypt_jobs(self) -> None:
         """

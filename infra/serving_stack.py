@@ -19,7 +19,9 @@ from infra.sagemaker_role import SageMakerRole
 from infra.settings import training_image_uri
 from infra.state_machine import StateMachine
 from infra.tear_down import TearDown
+from perennial import events as said
 from perennial import keys
+from perennial.keys import Partition
 from perennial.rollout import RolloutPolicy
 
 __all__ = ["ServingStack", "rollout_seconds"]
@@ -75,8 +77,10 @@ class ServingStack(LoopStack):
         )
         prepare.may(["sagemaker:DescribeEndpoint"], [endpoint])
         prepare.may_read(base.lake, "models/*")
-        prepare.may_use_catalog("GetItem", "PutItem", "UpdateItem")
-        prepare.may_announce()
+        prepare.may_read_catalog(Partition.MODELS)
+        prepare.may_write_catalog(Partition.ROLLOUTS)
+        prepare.may_write_catalog(Partition.LIVE, Partition.LOCKS, by=["PutItem"])
+        prepare.may_announce(said.RolloutStarted)
 
         smoke = self._function("SmokeTest", smoke_test, timeout=120)
         smoke.may(["sagemaker:InvokeEndpoint"], [endpoint])
@@ -89,13 +93,16 @@ class ServingStack(LoopStack):
             because="CloudWatch gives neither metric data nor alarm states by resource; both are only read.",
         )
         analyse.may_read(base.lake, "reports/evaluations/*")
-        analyse.may_use_catalog("GetItem", "PutItem", "UpdateItem", "Query")
-        analyse.may_announce()
+        analyse.may_read_catalog(Partition.LIVE)
+        analyse.may_read_catalog(Partition.SCORES, Partition.PREDICTIONS, by=["Query"])
+        analyse.may_write_catalog(Partition.ROLLOUTS, by=["UpdateItem"])
+        analyse.may_announce(said.RolloutAdvanced, said.RolloutHeld)
 
         finish = self._function("FinishRollout", finish_rollout)
         finish.may(["sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"], [endpoint])
-        finish.may_use_catalog("GetItem", "PutItem", "UpdateItem")
-        finish.may_announce()
+        finish.may_write_catalog(Partition.ROLLOUTS, Partition.MODELS, by=["UpdateItem"])
+        finish.may_write_catalog(Partition.LIVE, Partition.LOCKS, by=["PutItem"])
+        finish.may_announce(said.ModelPromoted)
 
         back = self._function(
             "RollBack", roll_back, timeout=180, dead_letters=self.undelivered, alarm_names=self.guardrails.names
@@ -105,8 +112,9 @@ class ServingStack(LoopStack):
             ["cloudwatch:DescribeAlarms"],
             because="CloudWatch shows composite alarms to nobody who may ask after only some; they are only read.",
         )
-        back.may_use_catalog("GetItem", "PutItem", "UpdateItem")
-        back.may_announce()
+        back.may_write_catalog(Partition.ROLLOUTS, Partition.MODELS, by=["UpdateItem"])
+        back.may_write_catalog(Partition.LIVE, Partition.LOCKS, by=["PutItem"])
+        back.may_announce(said.ModelRolledBack)
 
     def _make_machine(self) -> StateMachine:
         made = self.functions

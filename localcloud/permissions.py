@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 
+from localcloud import condition_keys
 from localcloud.context import Context
 from localcloud.extension import replace, require
 
 
 def install(context: Context) -> None:
-    """Take loopback for a secure transport."""
+    """Take loopback for a secure transport, and let policies see the condition keys that services send."""
     from ministack import app
     from ministack.core import iam_evaluator
 
@@ -27,6 +28,7 @@ def install(context: Context) -> None:
     secure: ContextVar[tuple[str, bool]] = ContextVar("ministack_request_origin", default=("127.0.0.1", True))
     replace(iam_evaluator, "_request_origin", secure)
     pin = replace(app, "pin_request_origin", lambda address, _: pin(address, True))
+    condition_keys.install()
 
 
 def role_may(

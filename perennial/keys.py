@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Final
+from enum import StrEnum
+from typing import Final, Literal
 
 __all__ = [
     "BATCHES_PREFIX",
     "CAPTURE_PREFIX",
     "LABELS_PREFIX",
     "STACKS_PREFIX",
+    "EvidenceKind",
+    "Partition",
     "TableKey",
     "approval_item",
+    "arrival_item",
     "batch_item",
     "batches_partition",
     "content_digest",
@@ -33,7 +37,6 @@ __all__ = [
     "drift_report_key",
     "endpoint_name",
     "evaluation_prefix",
-    "evidence_item",
     "id_log_item",
     "id_log_partition",
     "id_receipt_item",
@@ -57,7 +60,9 @@ __all__ = [
     "messages_partition",
     "model_item",
     "models_partition",
+    "outage_item",
     "package_group_name",
+    "partition_name",
     "predictions_item",
     "predictions_key",
     "predictions_partition",
@@ -74,8 +79,10 @@ __all__ = [
     "score_item",
     "scores_partition",
     "short_id",
+    "signal_item",
     "sortable",
     "stack_name",
+    "streak_item",
     "timeline_item",
     "timeline_partition",
     "trigger_item",
@@ -282,175 +289,244 @@ def deployment_of_stack(name: str) -> tuple[str, str] | None:
 # --- Catalog table: partition key `pk`, sort key `sk` ------------------------------------------------------------
 
 
-def _item(partition: str, sort: str) -> TableKey:
-    return {"pk": partition, "sk": sort}
+class Partition(StrEnum):
+    """
+    What the catalog is made of: a role may use partitions, so what one role alone may write is a partition of its own.
+    """
+
+    BATCHES = "batches"
+    TIMELINE = "timeline"
+    ID_LOG = "id-log"
+    ID_RECEIPTS = "id-receipts"
+    ID_TIMES = "id-times"
+    ID_SPAN = "id-span"
+    LANDINGS = "landings"
+    LABELS = "labels"
+    PREDICTIONS = "predictions"
+    SCORES = "scores"
+    ARRIVAL = "evidence-arrival"
+    OUTAGE = "evidence-outage"
+    DRIFT = "evidence-drift"
+    PERFORMANCE = "evidence-performance"
+    BUSINESS = "evidence-business"
+    DATASETS = "datasets"
+    MODELS = "models"
+    RUNS = "runs"
+    ROLLOUTS = "rollouts"
+    LIVE = "live"
+    TRIGGER = "trigger"
+    LOCKS = "locks"
+    APPROVALS = "approvals"
+    MESSAGES = "messages"
+    LEDGER = "ledger"
+    LEDGER_RECEIPTS = "ledger-receipts"
+    LEDGER_HEAD = "ledger-head"
+
+
+EvidenceKind = Literal["drift", "performance", "business"]
+_EVIDENCE: Final[dict[EvidenceKind, Partition]] = {
+    "drift": Partition.DRIFT,
+    "performance": Partition.PERFORMANCE,
+    "business": Partition.BUSINESS,
+}
+# The sort key of what a partition has but one of.
+_ONLY: Final = "now"
+
+
+def partition_name(loop: str, partition: Partition) -> str:
+    """
+    The partition key of a loop's items of one kind.
+
+    >>> partition_name("bikeshare", Partition.LIVE)
+    'bikeshare#live'
+    """
+    return f"{loop}#{partition}"
+
+
+def _item(loop: str, partition: Partition, sort: str = _ONLY) -> TableKey:
+    return {"pk": partition_name(loop, partition), "sk": sort}
 
 
 def batches_partition(loop: str) -> str:
     """All batches of a loop; sort keys are batch ids."""
-    return f"{loop}#batches"
+    return partition_name(loop, Partition.BATCHES)
 
 
 def batch_item(loop: str, batch_id: str) -> TableKey:
     """One batch: what it held, where its parts are, whether it was accepted."""
-    return _item(batches_partition(loop), batch_id)
+    return _item(loop, Partition.BATCHES, batch_id)
 
 
 def timeline_partition(loop: str) -> str:
     """Accepted batches in the order of their newest event, so that the latest window is read without a scan."""
-    return f"{loop}#timeline"
+    return partition_name(loop, Partition.TIMELINE)
 
 
 def timeline_item(loop: str, last_event_at: datetime, batch_id: str) -> TableKey:
     """One accepted batch's place in time, with what a window needs of it."""
-    return _item(timeline_partition(loop), f"{sortable(last_event_at)}#{batch_id}")
+    return _item(loop, Partition.TIMELINE, f"{sortable(last_event_at)}#{batch_id}")
 
 
 def id_log_partition(loop: str) -> str:
     """Batches in the order in which their record ids were entered; sort keys are zero-padded positions."""
-    return f"{loop}#id-log"
+    return partition_name(loop, Partition.ID_LOG)
 
 
 def id_log_item(loop: str, position: int) -> TableKey:
     """Claims one position of the id log by a conditional write; says which batch has it."""
-    return _item(id_log_partition(loop), f"{position:012d}")
+    return _item(loop, Partition.ID_LOG, f"{position:012d}")
 
 
 def id_receipt_item(loop: str, batch_id: str, digest: str) -> TableKey:
     """A batch's entry in the id log, by the batch and the digest of its ids: written together with the position."""
-    return _item(f"{loop}#id-receipts", f"{batch_id}#{digest}")
+    return _item(loop, Partition.ID_RECEIPTS, f"{batch_id}#{digest}")
 
 
 def id_times_partition(loop: str) -> str:
     """The id log's entries in the order of their newest event, so that batches near a time are read without a scan."""
-    return f"{loop}#id-times"
+    return partition_name(loop, Partition.ID_TIMES)
 
 
 def id_time_item(loop: str, last_event_at: datetime, position: int) -> TableKey:
     """One entry's place in time."""
-    return _item(id_times_partition(loop), f"{sortable(last_event_at)}#{position:012d}")
+    return _item(loop, Partition.ID_TIMES, f"{sortable(last_event_at)}#{position:012d}")
 
 
 def id_span_item(loop: str) -> TableKey:
     """The longest time that any batch of the id log spans."""
-    return _item(f"{loop}#state", "id-span")
+    return _item(loop, Partition.ID_SPAN)
 
 
 def landing_item(loop: str, bucket: str, key: str, version_id: str) -> TableKey:
     """One landed file version and the batch that its content is."""
-    return _item(f"{loop}#landings", short_id(bucket, key, version_id))
+    return _item(loop, Partition.LANDINGS, short_id(bucket, key, version_id))
 
 
 def labels_partition(loop: str) -> str:
     """All label files of a loop."""
-    return f"{loop}#labels"
+    return partition_name(loop, Partition.LABELS)
 
 
 def labels_item(loop: str, labels_id: str) -> TableKey:
     """One label file."""
-    return _item(labels_partition(loop), labels_id)
+    return _item(loop, Partition.LABELS, labels_id)
 
 
 def predictions_partition(loop: str) -> str:
     """All prediction files of a loop; sort keys start with the time of ingestion, so that the newest can be ranged."""
-    return f"{loop}#predictions"
+    return partition_name(loop, Partition.PREDICTIONS)
 
 
 def predictions_item(loop: str, ingested_at: str, capture_id: str) -> TableKey:
     """One prediction file."""
-    return _item(predictions_partition(loop), f"{ingested_at}#{capture_id}")
+    return _item(loop, Partition.PREDICTIONS, f"{ingested_at}#{capture_id}")
 
 
 def scores_partition(loop: str) -> str:
     """Prequential scores of a loop, one for each label file and model version."""
-    return f"{loop}#scores"
+    return partition_name(loop, Partition.SCORES)
 
 
 def score_item(loop: str, labels_id: str, model_version: str) -> TableKey:
     """One prequential score."""
-    return _item(scores_partition(loop), f"{labels_id}#{model_version}")
+    return _item(loop, Partition.SCORES, f"{labels_id}#{model_version}")
 
 
 def dataset_item(loop: str, dataset_id: str) -> TableKey:
     """One dataset version."""
-    return _item(f"{loop}#datasets", dataset_id)
+    return _item(loop, Partition.DATASETS, dataset_id)
 
 
 def models_partition(loop: str) -> str:
     """All model versions of a loop."""
-    return f"{loop}#models"
+    return partition_name(loop, Partition.MODELS)
 
 
 def model_item(loop: str, model_version: str) -> TableKey:
     """One model version: artifact, digest, dataset, verdict, status."""
-    return _item(models_partition(loop), model_version)
+    return _item(loop, Partition.MODELS, model_version)
 
 
 def runs_partition(loop: str) -> str:
     """All learning runs of a loop."""
-    return f"{loop}#runs"
+    return partition_name(loop, Partition.RUNS)
 
 
 def run_item(loop: str, run_id: str) -> TableKey:
     """One learning run: why, from what, how it ended."""
-    return _item(runs_partition(loop), run_id)
+    return _item(loop, Partition.RUNS, run_id)
 
 
 def rollouts_partition(loop: str) -> str:
     """All rollouts of a loop."""
-    return f"{loop}#rollouts"
+    return partition_name(loop, Partition.ROLLOUTS)
 
 
 def rollout_item(loop: str, rollout_id: str) -> TableKey:
     """One rollout: plan, step, status."""
-    return _item(rollouts_partition(loop), rollout_id)
+    return _item(loop, Partition.ROLLOUTS, rollout_id)
 
 
 def live_item(loop: str) -> TableKey:
     """The live pointer: which slot serves, which model version each slot holds, the rollout in progress."""
-    return _item(f"{loop}#state", "live")
+    return _item(loop, Partition.LIVE)
 
 
 def trigger_item(loop: str) -> TableKey:
     """What the trigger remembers: last firing, counts per month, confirmations, paused."""
-    return _item(f"{loop}#state", "trigger")
+    return _item(loop, Partition.TRIGGER)
 
 
-def evidence_item(loop: str, kind: str) -> TableKey:
-    """Consecutive evidence of one kind of signal (drift, performance ...)."""
-    return _item(f"{loop}#state", f"evidence#{kind}")
+def arrival_item(loop: str) -> TableKey:
+    """When data came last."""
+    return _item(loop, Partition.ARRIVAL)
+
+
+def outage_item(loop: str, last_batch_at: datetime) -> TableKey:
+    """A silence of the data since `last_batch_at`: how often it was seen, what was said of it."""
+    return _item(loop, Partition.OUTAGE, sortable(last_batch_at))
+
+
+def streak_item(loop: str, kind: EvidenceKind) -> TableKey:
+    """Consecutive evidence of one kind of signal."""
+    return _item(loop, _EVIDENCE[kind])
+
+
+def signal_item(loop: str, kind: EvidenceKind, *about: str) -> TableKey:
+    """What was said of one kind of signal about one batch or label file, and the model version that it is held to."""
+    return _item(loop, _EVIDENCE[kind], "#".join(("about", *about)))
 
 
 def lock_item(loop: str, name: str) -> TableKey:
     """A lock with a fencing token that only grows."""
-    return _item(f"{loop}#locks", name)
+    return _item(loop, Partition.LOCKS, name)
 
 
 def approval_item(loop: str, model_version: str) -> TableKey:
     """One request for approval and its task token."""
-    return _item(f"{loop}#approvals", model_version)
+    return _item(loop, Partition.APPROVALS, model_version)
 
 
 def messages_partition(loop: str) -> str:
     """What people were told, each once: sort keys are hashes of what a message is about; items expire."""
-    return f"{loop}#messages"
+    return partition_name(loop, Partition.MESSAGES)
 
 
 def ledger_partition(loop: str) -> str:
     """The ledger's entries; sort keys are zero-padded sequence numbers."""
-    return f"{loop}#ledger"
+    return partition_name(loop, Partition.LEDGER)
 
 
 def ledger_item(loop: str, sequence: int) -> TableKey:
     """One ledger entry: claims its sequence number by a conditional write."""
-    return _item(ledger_partition(loop), f"{sequence:012d}")
+    return _item(loop, Partition.LEDGER, f"{sequence:012d}")
 
 
 def ledger_receipt_item(loop: str, entry_id: str) -> TableKey:
     """Which sequence number an event got: written together with the entry, so that no event gets two."""
-    return _item(f"{loop}#ledger-receipts", entry_id)
+    return _item(loop, Partition.LEDGER_RECEIPTS, entry_id)
 
 
 def ledger_head_item(loop: str) -> TableKey:
     """The ledger's newest entry: sequence and digest."""
-    return _item(f"{loop}#state", "ledger")
+    return _item(loop, Partition.LEDGER_HEAD)

@@ -134,7 +134,7 @@ class BatchRecords:
             self.announce_once(landed.item, BatchRejected(**said, rows=rows, reasons=tuple(batch["reasons"])))
             return
         arrived = keys.sortable(landed.landed_at)
-        self.catalog.raise_to(keys.evidence_item(self.loop, "arrival"), "landed_at", arrived, {"batch_id": batch_id})
+        self.catalog.raise_to(keys.arrival_item(self.loop), "landed_at", arrived, {"batch_id": batch_id})
         accepted = BatchAccepted(
             **said,
             rows=batch["rows"],

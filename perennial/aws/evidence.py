@@ -5,12 +5,13 @@ from __future__ import annotations
 from perennial import keys
 from perennial.aws.catalog import Catalog
 from perennial.errors import Fenced
+from perennial.keys import EvidenceKind
 from perennial.trigger import Streak, Window, observe
 
 __all__ = ["observe_window"]
 
 
-def observe_window(catalog: Catalog, loop: str, kind: str, window: Window) -> Streak:
+def observe_window(catalog: Catalog, loop: str, kind: EvidenceKind, window: Window) -> Streak:
     """
     The streak of `kind` with this window in its place.
 
@@ -19,7 +20,7 @@ def observe_window(catalog: Catalog, loop: str, kind: str, window: Window) -> St
     Fenced
         Others wrote it again and again meanwhile.
     """
-    item = keys.evidence_item(loop, kind)
+    item = keys.streak_item(loop, kind)
     for _ in range(10):
         kept, version = catalog.get_versioned(item)
         streak = observe(Streak.model_validate(kept), window)

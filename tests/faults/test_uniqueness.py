@@ -93,7 +93,7 @@ def with_an_earlier_batch(world: World) -> dict[str, Any]:
     deploy(world)
     world.run(validate_batch, world.land(make_rows([1, 2, 3]), "batches/earlier.csv"))
     # S3's clock is the real one, in seconds: whether both landed in one must make no difference.
-    world.catalog.put(keys.evidence_item("demo", "arrival"), {"landed_at": "2000-01-01T00:00:00.000000Z"})
+    world.catalog.put(keys.arrival_item("demo"), {"landed_at": "2000-01-01T00:00:00.000000Z"})
     return world.land(make_rows([3, 4, 5], on=2), "batches/later.csv")
 
 

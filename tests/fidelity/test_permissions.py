@@ -121,6 +121,90 @@ def test_a_role_may_only_be_handed_to_sagemaker_by_who_may_pass_it(cloud: Cloud)
     assert "iam:PassRole" not in str(error.value), "what is wrong now is the model, not the role"
 
 
+def _table(cloud: Cloud) -> str:
+    name = fresh("table")
+    cloud.client("dynamodb").create_table(
+        TableName=name, BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in ("pk", "sk")],
+    )  # fmt: skip
+    return name
+
+
+def test_a_leading_key_limits_a_role_to_its_partitions_in_every_operation_that_names_one(cloud: Cloud) -> None:
+    """DynamoDB's specifying-conditions.html, 2026-12. ministack 1.5.33 doesn't know dynamodb:LeadingKeys: with
+    ForAllValues, which an absent key meets, it would let a role into every partition."""
+    table = _table(cloud)
+    actions = [f"dynamodb:{name}Item" for name in ("Get", "Put", "Update", "Delete", "BatchGet", "BatchWrite")]
+    statement = allow(*actions, "dynamodb:Query")
+    statement["Condition"] = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["ours", "ours too"]}}
+    db = cloud.as_role(cloud.role(statement), "dynamodb")
+
+    def tries(partition: str) -> list[tuple[Any, dict[str, Any]]]:
+        key = {"pk": {"S": partition}, "sk": {"S": "a"}}
+        asked = {"ExpressionAttributeNames": {"#p": "pk"}, "ExpressionAttributeValues": {":p": {"S": partition}}}
+        return [
+            (db.put_item, {"TableName": table, "Item": key}),
+            (db.get_item, {"TableName": table, "Key": key}),
+            (db.update_item, {"TableName": table, "Key": key}),
+            (db.query, {"TableName": table, "KeyConditionExpression": "#p = :p", **asked}),
+            (db.batch_get_item, {"RequestItems": {table: {"Keys": [{"pk": {"S": "ours"}, "sk": {"S": "b"}}, key]}}}),
+            (db.batch_write_item, {"RequestItems": {table: [{"PutRequest": {"Item": key}}]}}),
+            (db.transact_write_items, {"TransactItems": [{"Put": {"TableName": table, "Item": key}}]}),
+            (db.delete_item, {"TableName": table, "Key": key}),
+        ]
+
+    for call, given in [*tries("ours"), *tries("ours too")]:
+        call(**given)
+    for call, given in tries("theirs"):
+        assert "AccessDenied" in refused(call, **given), given
+    assert "AccessDenied" in refused(db.scan, TableName=table)
+
+
+def test_each_item_of_a_transaction_is_allowed_or_denied_on_its_own(cloud: Cloud) -> None:
+    """DynamoDB's transaction-apis-iam.html, 2026-12."""
+    table = _table(cloud)
+
+    def on(action: str, partition: str) -> dict[str, Any]:
+        keys = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [partition]}}
+        return {**allow(f"dynamodb:{action}"), "Condition": keys}
+
+    db = cloud.as_role(cloud.role(on("PutItem", "written"), on("UpdateItem", "updated")), "dynamodb")
+
+    def put(partition: str) -> dict[str, Any]:
+        return {"Put": {"TableName": table, "Item": {"pk": {"S": partition}, "sk": {"S": "a"}}}}
+
+    def update(partition: str) -> dict[str, Any]:
+        return {
+            "Update": {
+                "TableName": table,
+                "Key": {"pk": {"S": partition}, "sk": {"S": "a"}},
+                "UpdateExpression": "SET n = :n",
+                "ExpressionAttributeValues": {":n": {"N": "1"}},
+            }
+        }
+
+    db.transact_write_items(TransactItems=[put("written"), update("updated")])
+    for items in ([put("written"), put("updated")], [update("updated"), update("written")]):
+        assert "AccessDenied" in refused(db.transact_write_items, TransactItems=items)
+
+
+def test_a_detail_type_and_a_source_limit_what_a_role_may_say_on_a_bus(cloud: Cloud) -> None:
+    """EventBridge's eb-use-conditions.html, 2026-12; ministack 1.5.33 knows neither key."""
+    bus = fresh("bus")
+    arn = cloud.client("events").create_event_bus(Name=bus)["EventBusArn"]
+    statement = allow("events:PutEvents", resource=arn)
+    statement["Condition"] = {"StringEquals": {"events:source": "shop", "events:detail-type": ["Sold", "Returned"]}}
+    events = cloud.as_role(cloud.role(statement), "events")
+
+    def entry(detail_type: str, source: str = "shop") -> dict[str, Any]:
+        return {"EventBusName": bus, "Source": source, "DetailType": detail_type, "Detail": "{}"}
+
+    assert events.put_events(Entries=[entry("Sold"), entry("Returned")])["FailedEntryCount"] == 0
+    for entries in ([entry("Stolen")], [entry("Sold", "bank")], [entry("Sold"), entry("Stolen")]):
+        assert "AccessDenied" in refused(events.put_events, Entries=entries)
+
+
 def _training_job(role: str, **members: Any) -> dict[str, Any]:
     """A job that is refused for its image once its keys may be used."""
     return {

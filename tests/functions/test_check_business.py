@@ -39,7 +39,7 @@ def test_a_fall_of_the_value_is_announced_once_with_both_values_and_starts_a_run
     assert one == again
     assert one.value == pytest.approx(3.0, abs=0.4)
     assert one.expected == pytest.approx(USUAL, abs=0.2)
-    assert Streak.model_validate(earning.catalog.get(keys.evidence_item("demo", "business"))).length == 1
+    assert Streak.model_validate(earning.catalog.get(keys.streak_item("demo", "business"))).length == 1
     assert earning.run(decide_retraining, on_bus(one))["fired"]
     [requested] = earning.announced()
     assert isinstance(requested, RetrainingRequested)
@@ -51,7 +51,7 @@ def test_a_usual_value_is_on_record_as_held(earning: World) -> None:
 
     assert earning.run(check_business, event)["outcome"] == "held"
     assert earning.announced() == []
-    [window] = Streak.model_validate(earning.catalog.get(keys.evidence_item("demo", "business"))).windows
+    [window] = Streak.model_validate(earning.catalog.get(keys.streak_item("demo", "business"))).windows
     assert not window.positive
 
 

@@ -23,13 +23,13 @@ def hourly(world: World) -> World:
 
 
 def arrive(world: World, at: datetime) -> None:
-    world.catalog.raise_to(keys.evidence_item("demo", "arrival"), "landed_at", keys.sortable(at), {"batch_id": "b"})
+    world.catalog.raise_to(keys.arrival_item("demo"), "landed_at", keys.sortable(at), {"batch_id": "b"})
 
 
 def test_a_landed_batch_is_an_arrival(world: World) -> None:
     world.run(validate_batch, world.land(make_csv()))
 
-    assert "landed_at" in (world.catalog.get(keys.evidence_item("demo", "arrival")) or {})
+    assert "landed_at" in (world.catalog.get(keys.arrival_item("demo")) or {})
 
 
 def test_fresh_data_is_no_outage(hourly: World) -> None:
@@ -48,7 +48,7 @@ def test_a_silence_is_announced_once_and_counted(hourly: World) -> None:
     [event] = hourly.announced()
     assert isinstance(event, DataOutage)
     assert event.expected_every_seconds == 3600
-    [item] = [item for (_, sk), item in hourly.items().items() if sk.startswith("evidence#outage")]
+    [item] = [item for (pk, _), item in hourly.items().items() if pk == "demo#evidence-outage"]
     assert item["checks"] == 4
 
 

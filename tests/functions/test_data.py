@@ -205,7 +205,7 @@ def test_a_shifted_batch_is_drift_with_a_report_and_an_event(watched: World) -> 
     [told] = watched.announced()
     assert isinstance(told, DriftDetected)
     assert told.columns == ("x",)
-    assert Streak.model_validate(watched.catalog.get(keys.evidence_item("demo", "drift"))).length == 1
+    assert Streak.model_validate(watched.catalog.get(keys.streak_item("demo", "drift"))).length == 1
 
 
 def test_a_drifted_window_has_a_page_that_shows_it_beside_the_windows_before(watched: World) -> None:
@@ -235,7 +235,7 @@ def test_a_calm_batch_is_steady_and_counts_as_such(watched: World) -> None:
 
     assert answer["verdict"] == "steady"
     assert watched.announced() == []
-    streak = Streak.model_validate(watched.catalog.get(keys.evidence_item("demo", "drift")))
+    streak = Streak.model_validate(watched.catalog.get(keys.streak_item("demo", "drift")))
     assert [window.positive for window in streak.windows] == [False]
 
 
@@ -383,7 +383,7 @@ def test_a_champion_that_fell_is_announced_with_its_figures(world: World) -> Non
     [event] = world.announced()
     assert isinstance(event, PerformanceFell)
     assert (event.metric, event.value, event.expected, event.rows) == ("accuracy", 0.5, 0.95, ROWS)
-    assert Streak.model_validate(world.catalog.get(keys.evidence_item("demo", "performance"))).length == 1
+    assert Streak.model_validate(world.catalog.get(keys.streak_item("demo", "performance"))).length == 1
 
 
 def test_a_score_made_twice_is_kept_once_and_told_the_same(world: World) -> None:

@@ -41,7 +41,7 @@ def test_the_former_champion_leaves_and_the_new_one_is_the_only_variant(journey:
     assert described["EndpointStatus"] == "InService"
     (variant,) = described["ProductionVariants"]
     live = journey.client("dynamodb").get_item(
-        TableName=journey.deployment["CatalogTable"], Key={"pk": {"S": "bikeshare#state"}, "sk": {"S": "live"}}
+        TableName=journey.deployment["CatalogTable"], Key={"pk": {"S": "bikeshare#live"}, "sk": {"S": "now"}}
     )["Item"]
     assert promoted.run_id in str(live)
     assert variant["VariantName"] in str(live)
