@@ -91,8 +91,7 @@ def _register(
     run_id: str, dataset: dict[str, Any], url: str, digest: str, verdict: dict[str, Any], shell: Shell[Settings]
 ) -> str:
     return shell.registry(shell.settings.model_package_group).register(
-        # At most 36 characters; the run id is 40 hex digits, of which 36 are as good.
-        client_token=run_id[:36],
+        run_id=run_id,
         image_uri=shell.settings.image_uri,
         model_data_url=url,
         evaluation_uri=shell.lake.uri(f"{keys.evaluation_prefix(run_id)}evaluation.json"),

@@ -28,9 +28,20 @@ def install(context: Context) -> None:
     replace(sf, "_run_execution", executions.run)
     executions.start_ministacks = replace(sf, "_start_execution", executions.start)
     executions.stop_ministacks = replace(sf, "_stop_execution", executions.stop)
+    described = replace(sf, "_describe_state_machine_for_execution", lambda request: _as_it_began(request, described))
     answer = replace(sf, "_send_task_success", lambda request: _checked_output(request, answer))
     context.on_start(executions.resume)
     context.on_stop(executions.suspend)
+
+
+def _as_it_began(request: dict[str, Any], described: Any) -> Any:
+    """DescribeStateMachineForExecution: an execution under way has the definition and the role that it began with."""
+    status, headers, body = described(request)
+    began_with = (sf._executions.get(request.get("executionArn", "")) or {}).get("_resume")
+    if status != 200 or not began_with:
+        return status, headers, body
+    found = json.loads(body) | {"definition": began_with["definition"], "roleArn": began_with["role"]}
+    return json_response(found)
 
 
 class _Executions:

@@ -7,7 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from perennial.keys import short_id
+
 __all__ = ["Package", "Registry", "entity_description"]
+
+_LONGEST_TOKEN = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Registry:
     def register(
         self,
         *,
-        client_token: str,
+        run_id: str,
         image_uri: str,
         model_data_url: str,
         evaluation_uri: str,
@@ -41,18 +45,16 @@ class Registry:
         description: str,
     ) -> str:
         """
-        The ARN of the package for this artifact, waiting for approval; the same one when asked again.
+        The ARN of the package for a run's artifact, waiting for approval; the same one when asked again.
 
-        Parameters
-        ----------
-        client_token
-            At most 36 characters; equal tokens give one package.
+        SageMaker gives one package for equal tokens, whatever the group that is asked for: two stages that learn from
+        the same data have runs of the same id.
         """
         answer = self.sagemaker.create_model_package(
             ModelPackageGroupName=self.group,
             ModelPackageDescription=entity_description(description),
             ModelApprovalStatus="PendingManualApproval",
-            ClientToken=client_token[:36],
+            ClientToken=short_id(self.group, run_id)[:_LONGEST_TOKEN],
             CustomerMetadataProperties=dict(properties),
             InferenceSpecification={
                 "Containers": [{"Image": image_uri, "ModelDataUrl": model_data_url, "Framework": "SKLEARN"}],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -28,12 +29,20 @@ def make_session() -> boto3.Session:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A loop as one stage has it: the outputs of its stacks by name, and clients made at first use."""
+    """
+    A loop as one stage has it: the outputs of its stacks by name, and clients made at first use.
+
+    Attributes
+    ----------
+    deployed_at
+        When CloudFormation last changed one of its stacks.
+    """
 
     loop: str
     stage: str
     outputs: dict[str, str]
     session: boto3.Session
+    deployed_at: datetime | None = None
 
     def __getitem__(self, output: str) -> str:
         if output not in self.outputs:
@@ -109,6 +118,7 @@ def find_deployment(loop: str, session: boto3.Session | None = None, *, stage: s
     """
     session = session or make_session()
     outputs: dict[str, str] = {}
+    changed_at: list[datetime] = []
     deployed = set()
     for stack in _described_stacks(session):
         owner = keys.deployment_of_stack(stack["StackName"])
@@ -117,6 +127,7 @@ def find_deployment(loop: str, session: boto3.Session | None = None, *, stage: s
         deployed.add(owner)
         if owner == (loop, stage):
             outputs |= {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+            changed_at += [stack.get("LastUpdatedTime") or stack["CreationTime"]]
     if not outputs:
         found = ", ".join(f"{one} in stage {where}" for one, where in sorted(deployed)) or "none"
         raise LoopUnknown(
@@ -124,4 +135,4 @@ def find_deployment(loop: str, session: boto3.Session | None = None, *, stage: s
             f"--stage, deploy it with `cdk deploy --all -c loop={loop} -c stage={stage}`, or locally with "
             f"`perennial up {loop} --stage {stage}`."
         )
-    return Deployment(loop=loop, stage=stage, outputs=outputs, session=session)
+    return Deployment(loop=loop, stage=stage, outputs=outputs, session=session, deployed_at=max(changed_at))

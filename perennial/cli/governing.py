@@ -1,4 +1,4 @@
-"""The commands of who answers for a loop: approve, reject, pause, resume, lineage, audit, cost."""
+"""The commands of who answers for a loop: approve, reject, pause, resume, prune, lineage, audit, cost."""
 
 from __future__ import annotations
 
@@ -126,6 +126,19 @@ def _pause(loop: str, stage: str, paused: bool, reason: str, by: str, as_json: b
     state = "paused" if done.paused else "running"
     before = "" if done.changed else ", as it was before"
     out.print(f"loop {loop} is {state}{before}{': ' + done.reason if done.reason else ''}", markup=False)
+
+
+@app.command()
+def prune(loop: LoopArgument, stage: StageOption = DEFAULT_STAGE, as_json: JsonOption = False) -> None:
+    """Delete the versions of functions that earlier deployments left and nothing calls any more."""
+    from perennial.cli.deployment import find_deployment
+    from perennial.cli.versions import prune as prune_versions
+
+    pruned = prune_versions(find_deployment(loop, stage=stage))
+    if as_json:
+        emit_json(asdict(pruned))
+    else:
+        out.print(f"{len(pruned.deleted)} versions deleted, {len(pruned.kept)} kept that machines or executions call")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -11,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from perennial import keys
-from perennial.cli.deployment import Deployment
+from perennial.cli.deployment import PARTS, Deployment
 
 __all__ = ["Status", "describe", "gather"]
 
@@ -32,6 +33,7 @@ class Status:
     running: tuple[str, ...]
     alarms: dict[str, str]
     events: tuple[dict[str, Any], ...] = field(default=())
+    notice: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -64,9 +66,14 @@ def _variants(deployment: Deployment, live: dict[str, Any]) -> tuple[str | None,
 
 def _alarms(deployment: Deployment) -> dict[str, str]:
     client = deployment.client("cloudwatch")
-    pages = client.get_paginator("describe_alarms").paginate(
-        AlarmNamePrefix=keys.stack_name(deployment.loop, deployment.stage, ""),
-        AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+    # A stage's name may be the beginning of another's; with the part after it, it isn't.
+    pages = (
+        page
+        for part in PARTS
+        for page in client.get_paginator("describe_alarms").paginate(
+            AlarmNamePrefix=f"{keys.stack_name(deployment.loop, deployment.stage, part)}-",
+            AlarmTypes=["MetricAlarm", "CompositeAlarm"],
+        )
     )
     return {
         alarm["AlarmName"]: alarm["StateValue"]
@@ -110,6 +117,17 @@ def gather(deployment: Deployment, *, events: int = 8) -> Status:
         running=tuple(running),
         alarms=_alarms(deployment),
         events=tuple(latest_events(deployment, events)),
+        notice=_outlived(live.get("rollout"), deployment.deployed_at),
+    )
+
+
+def _outlived(rollout: dict[str, Any] | None, deployed_at: datetime | None) -> str | None:
+    """What to know of a rollout that has seen a deployment."""
+    if rollout is None or deployed_at is None or datetime.fromisoformat(rollout["started_at"]) >= deployed_at:
+        return None
+    return (
+        f"rollout {rollout['rollout_id'][:8]} goes on with code and policy of the earlier deployment that began it; "
+        "alarms already ring by the new policy"
     )
 
 
@@ -128,6 +146,8 @@ def describe(status: Status) -> RenderableType:
         f"{status.batches['quarantined_rows']:,} rows in quarantine",
     )
     facts.add_row("running", ", ".join(status.running) or "nothing")
+    if status.notice:
+        facts.add_row("notice", f"[yellow]{status.notice}[/yellow]")
     for name, state in sorted(status.alarms.items()):
         if state == "ALARM":
             facts.add_row("alarm", f"[red]{name}[/red]")

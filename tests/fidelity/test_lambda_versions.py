@@ -123,7 +123,8 @@ def test_a_state_machine_calls_the_version_that_its_definition_names_as_its_role
 
 
 def test_an_execution_under_way_keeps_the_definition_that_it_began_with(cloud: Cloud) -> None:
-    """API_UpdateStateMachine.html, 2026-11: running executions continue to use the previous definition and role."""
+    """API_UpdateStateMachine.html, 2026-11: running executions continue to use the previous definition and role;
+    API_DescribeStateMachineForExecution.html says which. ministack 1.5.33 gives the newest."""
     name = telling(cloud, "old", "a")
     publish(cloud, name)
 
@@ -140,6 +141,9 @@ def test_an_execution_under_way_keeps_the_definition_that_it_began_with(cloud: C
     definition = json.dumps(waiting(publish(cloud, name)))
     cloud.client("stepfunctions").update_state_machine(stateMachineArn=machine, definition=definition)
     later = cloud.start(machine)
+    states = cloud.client("stepfunctions")
+    described = [states.describe_state_machine_for_execution(executionArn=one)["definition"] for one in (begun, later)]
+    assert [json.loads(one)["States"]["Call"]["Resource"] for one in described] == [arn(name, "1"), arn(name, "2")]
     assert [cloud.finish(one).output["code"] for one in (begun, later)] == ["old", "new"]
 
 

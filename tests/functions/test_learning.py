@@ -20,7 +20,7 @@ from perennial.events import (
 )
 from tests.builders import make_loop
 from tests.functions.builders import ARTIFACT_DIGEST, learning_state, put_evaluation, put_run
-from tests.functions.world import TABLE, World, load_event
+from tests.functions.world import GROUP, TABLE, World, load_event
 
 RUN = "r" * 40
 
@@ -122,6 +122,18 @@ def test_registered_twice_is_one_package(world: World) -> None:
     assert len(world.sagemaker.packages) == 1
     one, two = world.announced()
     assert one == two
+
+
+def test_two_stages_whose_runs_have_the_same_id_have_a_package_each(world: World) -> None:
+    """A run's id comes from its data, and SageMaker's tokens are an account's: the second stage got the first's."""
+    ours, theirs = (
+        world.shell(register_model, model_package_group=group).registry(group) for group in (GROUP, f"{GROUP}-2")
+    )
+    given = {"image_uri": "image", "model_data_url": "s3://b/model", "evaluation_uri": "s3://b/e", "properties": {}}
+
+    arns = [one.register(run_id=RUN, description="", **given) for one in (ours, ours, theirs)]
+
+    assert arns[0] == arns[1] != arns[2]
 
 
 def test_a_crash_after_the_registry_took_it_does_not_register_it_again(world: World) -> None:

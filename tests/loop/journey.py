@@ -146,7 +146,7 @@ class Journey:
             .paginate(
                 TableName=self.deployment["CatalogTable"],
                 KeyConditionExpression="pk = :pk",
-                ExpressionAttributeValues={":pk": {"S": f"{LOOP}#{name}"}},
+                ExpressionAttributeValues={":pk": {"S": f"{self.deployment.loop}#{name}"}},
                 ConsistentRead=True,
             )
         )
@@ -156,7 +156,7 @@ class Journey:
 
     def forget(self, name: str, sort: str) -> None:
         """Delete one item of the catalog table."""
-        key = {"pk": {"S": f"{LOOP}#{name}"}, "sk": {"S": sort}}
+        key = {"pk": {"S": f"{self.deployment.loop}#{name}"}, "sk": {"S": sort}}
         self.client("dynamodb").delete_item(TableName=self.deployment["CatalogTable"], Key=key)
 
     # --- runs ----------------------------------------------------------------------------------------------------
