@@ -98,3 +98,10 @@ def test_the_longest_names_leave_room_for_what_tells_runs_apart(run, other, kind
 )
 def test_the_environment_follows_the_stage(stage, environment):
     assert environment_of(stage) == environment
+
+
+@given(DEPLOYMENTS, DEPLOYMENTS, PARTS, PARTS)
+def test_what_a_stack_names_is_found_by_the_stack_s_name_and_by_no_other_s(one, other, part, other_part):
+    """Without the part it would be: stage dev listed the alarms of stage dev-2."""
+    named = f"{keys.stack_name(*one, part)}-Alarm12345"
+    assert named.startswith(f"{keys.stack_name(*other, other_part)}-") == ((one, part) == (other, other_part))
