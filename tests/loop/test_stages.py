@@ -23,7 +23,7 @@ from perennial.cli.local import LocalCloud, local_cloud
 from perennial.cli.status import gather
 from perennial.cli.versions import Pruned, prune
 from tests.loop.canary_watch import Callers
-from tests.loop.journey import CYCLE_SECONDS, Execution, Journey, LocalSession, labels_file, until
+from tests.loop.journey import Execution, Journey, LocalSession, labels_file
 from tests.loop.small_loops import Project, batches
 
 pytestmark = pytest.mark.local_cloud
@@ -154,7 +154,7 @@ def deployed(account: Account, first_models: dict[tuple[str, str], Execution]) -
     idle = {which: _standing(account[which]) for which in IDLE}
     runs = [journey.retrain("deeper", depth="4") for journey in (over, beside)]
     for journey in (over, beside):
-        until(lambda one=journey: _in_first_step(one), what="a canary", seconds=CYCLE_SECONDS)
+        journey.until(lambda one=journey: _in_first_step(one), what="a canary")
 
     before = _standing(over) | {"functions": _functions(over)}
     account.project.write_loop(OVER[0], min_samples=1_000_000, max_holds=0)
