@@ -18,13 +18,13 @@ LOCK := pip compile --quiet --universal --python-version 3.12 --generate-hashes 
 	--custom-compile-command "make lock"
 ARGS ?=
 
-.PHONY: help demo up test check lint synth bench lock clean
+.PHONY: help demo up prove-aws test check lint synth bench lock clean
 .PHONY: test-lint test-fast test-infra test-fidelity test-loop test-faults
 
 help: ## What there is (this text)
 	@echo "Perennial keeps a model learning in production. Everything here needs Python 3.12 and make, and nothing else."
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "Options for the command behind a target: make demo ARGS='--help'"
 
@@ -33,6 +33,9 @@ demo: $(VENV)/.has-local node_modules .build/.has-bundles ## The whole loop on t
 
 up: $(VENV)/.has-local node_modules .build/.has-bundles ## The local cloud, kept running, for the AWS CLI and SDKs
 	$(VENV)/bin/perennial up $(ARGS)
+
+prove-aws: $(VENV)/.has-local node_modules .build/.has-bundles ## On your AWS account: shows that it works there, for at most 3 USD; asks first
+	$(VENV)/bin/perennial prove $(ARGS)
 
 test: test-lint test-fast test-infra test-fidelity test-loop test-faults ## Everything that CI runs, fast parts first
 

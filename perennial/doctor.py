@@ -251,7 +251,9 @@ def _permissions(subject: str, denied: Mapping[str, tuple[str, ...]] | Unasked) 
     if refused:
         advice = "allow it, or ask who may; a permissions boundary or a policy of the organization may forbid it"
         return Line(subject, "act", "; ".join(refused), advice)
-    return Line(subject, "good", f"asked for {', '.join(sorted(denied)) or 'nobody'}: nothing is denied")
+    if not denied:
+        return Line(subject, "not asked", "there is nobody yet whose permissions could be simulated")
+    return Line(subject, "good", f"asked for {', '.join(sorted(denied))}: nothing is denied")
 
 
 def _quotas(loop: Loop, quotas: Mapping[str, float] | Unasked) -> list[Line]:

@@ -13,6 +13,7 @@ from localcloud.sagemaker import images
 from localcloud.sagemaker.errors import ValidationException
 from localcloud.sagemaker.faults import Faults
 from localcloud.sagemaker.logs import LogShipper
+from localcloud.sagemaker.quotas import refuse_beyond_quota
 from localcloud.sagemaker.shapes import in_milliseconds
 from localcloud.sagemaker.state import Record, State, not_found
 from localcloud.sagemaker.variant import Unhealthy, Variant
@@ -82,6 +83,7 @@ class Endpoints:
             if name in self._state["endpoint"]:
                 raise ValidationException(f'Cannot create already existing endpoint "{arn}".')
             config = self._config(params["EndpointConfigName"])
+            refuse_beyond_quota(config["ProductionVariants"])
             now = self._state.now()
             record: Record = {
                 "EndpointName": name,
@@ -123,6 +125,7 @@ class Endpoints:
         with self._state.lock:
             record = self._settled(params["EndpointName"])
             config = self._config(params["EndpointConfigName"])
+            refuse_beyond_quota(config["ProductionVariants"])
             specs = self._specs(config)
             if params.get("RetainAllVariantProperties"):
                 _retain(record["_variants"], specs, params.get("ExcludeRetainedVariantProperties", ()))

@@ -10,6 +10,7 @@ class SageMakerError(Exception):
         SageMakerError
         ├── ValidationException   wrong, unknown or conflicting input; also what is missing, as on AWS
         ├── ResourceInUse         a job's name is taken
+        ├── ResourceLimitExceeded more than the account's quota
         ├── ResourceNotFound      a job, package or group is not there
         └── ConflictException     a model package group is not empty
     """
@@ -28,6 +29,12 @@ class ResourceInUse(SageMakerError):
     """The name of a job is taken, for ever."""
 
     code = "ResourceInUse"
+
+
+class ResourceLimitExceeded(SageMakerError):
+    """More than the account's quota."""
+
+    code = "ResourceLimitExceeded"
 
 
 class ResourceNotFound(SageMakerError):

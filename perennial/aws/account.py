@@ -148,7 +148,8 @@ class Account:
             assumed = [bootstrap.format(role) for role in _CALLER_ASSUMES]
             denied["the caller"] = self._denied(principal, ["sts:AssumeRole"], assumed)
         executes = bootstrap.format("cfn-exec-role")
-        if self._exists(executes):
+        # The local cloud's CloudFormation works as the root user, whatever role it is given.
+        if not self._local and self._exists(executes):
             denied["CloudFormation's role"] = self._denied(executes, list(_STACKS_NEED), [])
         return denied
 

@@ -117,6 +117,21 @@ def doctor(
 
 
 @app.command()
+def prove(
+    yes: Annotated[bool, typer.Option("--yes", help="Spend without asking.")] = False,
+    clean_up: Annotated[bool, typer.Option("--clean-up", help="Only remove what an earlier proof left.")] = False,
+    minutes: Annotated[int, typer.Option(min=5, max=120, help="How long it may last, besides cleaning up.")] = 120,
+) -> None:
+    """Show on the account at hand that a deployment works there, in about two hours and for at most 3 USD."""
+    from perennial.cli.prove.command import Asked
+    from perennial.cli.prove.command import prove as prove_it
+
+    asked = Asked(yes=yes, clean_up=clean_up, most_seconds=60.0 * minutes)
+    if not prove_it(asked, confirm=lambda question: typer.confirm(question + "?", default=False)):
+        raise typer.Exit(ANSWER_IS_NO)
+
+
+@app.command()
 def push(
     loop: LoopArgument,
     files: Annotated[list[Path], typer.Argument(help="Batch files: .csv, .jsonl, .parquet, also .gz or .zst.")],

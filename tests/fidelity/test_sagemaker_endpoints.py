@@ -383,3 +383,20 @@ def test_a_call_needs_the_callers_permission(lab: Lab, two: str) -> None:
         runtime.invoke_endpoint(EndpointName="measured", Body=b"x")
     with pytest.raises(ClientError, match=r"AccessDenied.*endpoint-config/two"):
         lab.client("sagemaker", **signed).update_endpoint(EndpointName=two, EndpointConfigName="two")
+
+
+def test_an_instance_type_that_a_new_account_may_not_serve_is_refused(lab: Lab) -> None:
+    """API reference, CreateEndpoint and UpdateEndpoint, errors: ResourceLimitExceeded, HTTP 400 (2026-11)."""
+    lab.model("accelerated")
+    accelerated = variant("blue", "accelerated", 1) | {"InstanceType": "ml.p4d.24xlarge"}
+    lab.sagemaker.create_endpoint_config(EndpointConfigName="accelerated", ProductionVariants=[accelerated])
+    limit = "limit 'ml.p4d.24xlarge for endpoint usage' is 0 Instances"
+    with pytest.raises(lab.sagemaker.exceptions.ResourceLimitExceeded, match=limit):
+        lab.sagemaker.create_endpoint(EndpointName="accelerated", EndpointConfigName="accelerated")
+    lab.model("affordable")
+    name = lab.endpoint("affordable", lab.config("affordable", {"blue": ("affordable", 1)}))
+    with pytest.raises(lab.sagemaker.exceptions.ResourceLimitExceeded, match=limit):
+        lab.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName="accelerated")
+    assert lab.ask(name)["said"]["model"] == "affordable"
+    described = lab.sagemaker.describe_endpoint(EndpointName=name)
+    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "affordable")
