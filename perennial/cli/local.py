@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
 
-from infra.cdk_cli import CLI, NodeMissing, cdk_environment, install_cdk, node_home
+from infra.cdk_cli import cdk_environment
 from localcloud.identity import ACCOUNT, REGION
 from localcloud.runtime import SAVE_SECONDS
 from localcloud.scales import Scales
 from localcloud.server import Server, ServerFailed
+from perennial.cli.cdk import Cdk
 from perennial.cli.deployment import Deployment, find_deployment
 from perennial.errors import EnvironmentLacking
 from perennial.stage import DEFAULT_STAGE
@@ -61,20 +61,7 @@ class LocalCloud:
         EnvironmentLacking
             It failed; the message ends with what it said.
         """
-        try:
-            install_cdk(self.root)
-            node = str(node_home() / "bin" / "node")
-        except (NodeMissing, OSError, subprocess.CalledProcessError) as error:
-            raise EnvironmentLacking(f"the CDK CLI must be installed. Got: {error}. Run `make synth` once.") from error
-        command = [node, str(self.root / CLI), *arguments, "-c", f"loop={self.loop}", "-c", f"stage={self.stage}"]
-        done = subprocess.run(
-            command, cwd=self.root, env=dict(self.environment), capture_output=True, text=True, check=False
-        )
-        if output:
-            output.write_text(done.stdout + done.stderr)
-        if done.returncode:
-            said = "\n".join((done.stdout + done.stderr).splitlines()[-25:])
-            raise EnvironmentLacking(f"`cdk {arguments[0]}` must succeed. Got exit code {done.returncode}:\n{said}")
+        Cdk(self.root, self.loop, self.stage, self.environment).run(*arguments, output=output)
 
     def synthesize(self, assembly: Path, **context: str) -> None:
         """Synthesize once, with this context of the CDK; what is deployed afterwards is exactly this."""
