@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -65,7 +64,8 @@ class Parcel:
     role: str | None
     execution_name: str
     labels: Mapping[str, str] = field(default_factory=dict)
-    started_at: float = field(default_factory=time.time)
+    # By the clock that goes as fast as the machine does; set at the first attempt.
+    started_at: float | None = None
     attempts: int = 0
 
     @property
@@ -99,6 +99,8 @@ class Courier:
 
     def _try(self, parcel: Parcel) -> None:
         parcel.attempts += 1
+        if parcel.started_at is None:
+            parcel.started_at = self._context.pace.now()
         try:
             self._deliver(parcel)
         except Undeliverable as error:
@@ -113,7 +115,8 @@ class Courier:
         policy = parcel.target.get("RetryPolicy") or {}
         most = int(policy.get("MaximumRetryAttempts", 185))
         oldest = self._context.scales.wait(float(policy.get("MaximumEventAgeInSeconds", 86_400)))
-        if not error.hopeless and parcel.attempts <= most and time.time() - parcel.started_at < oldest:
+        age = self._context.pace.now() - (parcel.started_at or 0.0)
+        if not error.hopeless and parcel.attempts <= most and age < oldest:
             delay = self._context.scales.wait(min(2.0 ** (parcel.attempts - 1), 900.0))
             timer = threading.Timer(delay, self.send, (parcel,))
             timer.daemon = True

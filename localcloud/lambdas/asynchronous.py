@@ -58,7 +58,7 @@ class _Queue:
 
     def put(self, function: dict[str, Any], event: Any) -> None:
         """Take an event for `function`; returns at once."""
-        now = self._context.clock().timestamp()
+        now = self._context.pace.now()
         self._submit(_Invocation(function, event, contextvars.copy_context(), str(uuid.uuid4()), now))
 
     def _submit(self, invocation: _Invocation) -> None:
@@ -89,7 +89,7 @@ class _Queue:
             self._tell(invocation, result, "RetriesExhausted", "OnFailure")
             return
         wait = _RETRY_SECONDS[min(invocation.attempts, len(_RETRY_SECONDS)) - 1]
-        age = (self._context.clock().timestamp() - invocation.queued_at) * self._context.scales.waits + wait
+        age = (self._context.pace.now() - invocation.queued_at) * self._context.scales.waits + wait
         if age > int(settings.get("MaximumEventAgeInSeconds") or 21600):
             self._tell(invocation, result, "EventAgeExceeded", "OnFailure")
         else:
