@@ -15,7 +15,7 @@ from botocore.exceptions import ProfileNotFound
 from rich.console import RenderableType
 from rich.table import Table
 
-from infra.settings import IMAGE_ACCOUNTS
+from infra.regions import IMAGE_ACCOUNTS
 from perennial.aws.account import Account, identify
 from perennial.cli.deployment import make_session
 from perennial.cli.project_root import find_root, load_named_loop

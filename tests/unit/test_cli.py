@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,3 +276,13 @@ def test_doctor_of_a_loop_that_is_not_there_is_wrong_input(perennial, nobody):
     ran = perennial("doctor", "bikeshar")
     assert ran.code == 2
     assert "bikeshare" in ran.said
+
+
+def test_doctor_needs_no_node(perennial, nobody):
+    program = (
+        "import sys; sys.argv = ['perennial', 'doctor', 'bikeshare', '--json']\n"
+        "from perennial.cli import app\n"
+        "try:\n    app.run()\nfinally:\n    assert 'aws_cdk' not in sys.modules, 'importing the CDK starts a Node'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
