@@ -38,6 +38,8 @@ from perennial.rollout import SlotState
 __all__ = ["Settings", "handler", "run"]
 
 NONE = "none"
+# The toolkit takes a path as well as an S3 URI; a job without a network has its source as the channel `code`.
+SOURCE = "/opt/ml/input/data/code/sourcedir.tar.gz"
 
 
 class Settings(_shell.Settings):
@@ -206,14 +208,15 @@ def _answer(
         "evaluation_job_name": keys.resource_name(name, shell.settings.stage, run_id, "e"),
         "manifest_uri": lake.uri(_manifest_key(version)),
         "version_uri": lake.uri(_prefix(version)),
-        "model_output_uri": lake.uri(f"models/{run_id}/"),
+        "model_output_uri": lake.uri(keys.models_prefix(run_id)),
         "evaluation_uri": lake.uri(keys.evaluation_prefix(run_id)),
         "champion_model_uri": (champion.model_data_url if champion else None) or none,
         "champion_version": version.champion_version,
+        "source_bundle_uri": shell.settings.source_bundle_uri,
         "hyperparameters": {
             **{str(key): str(value) for key, value in overrides.items()},
             "sagemaker_program": "train.py",
-            "sagemaker_submit_directory": shell.settings.source_bundle_uri,
+            "sagemaker_submit_directory": SOURCE,
             "sagemaker_region": shell.clients.region,
             "sagemaker_container_log_level": "20",
         },

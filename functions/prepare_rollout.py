@@ -7,7 +7,7 @@ EndpointBusy, EndpointDiverged.
 AWS actions
 -----------
 - endpoint and its configurations: sagemaker:DescribeEndpoint
-- lake bucket: s3:GetObject on `models/*` and the loop's file asset; s3:ListBucket
+- lake bucket: s3:GetObject on `approved/*` and the loop's file asset; s3:ListBucket
 - catalog table: dynamodb:GetItem on `models`; dynamodb:GetItem, PutItem on `live`, `locks`; dynamodb:GetItem,
   PutItem, UpdateItem on `rollouts`
 - bus: events:PutEvents
@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions import _shell
 from functions._shell import Shell
 from perennial import keys
+from perennial.aws.catalog import Item
 from perennial.aws.endpoint import DEPLOYMENT_TAG, VERSION_TAG
 from perennial.aws.live import LivePointer, LiveState
 from perennial.aws.locks import ROLLOUT_LOCK, Lock
@@ -64,8 +65,7 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     item = keys.rollout_item(name, request.rollout_id)
     standing = shell.catalog.get(item)
     if standing is None:
-        _require_approval(request, shell)
-        standing = _begin(request, shell)
+        standing = _begin(request, _required_approval(request, shell), shell)
         shell.catalog.put_new(item, standing, token=request.rollout_id)
         standing = shell.catalog.get(item) or standing
     planned = RolloutPlan.model_validate(standing["plan"])
@@ -77,20 +77,25 @@ def run(event: dict[str, Any], shell: Shell[Settings]) -> dict[str, Any]:
     return planned.model_dump(mode="json")
 
 
-def _require_approval(request: Request, shell: Shell[Settings]) -> None:
-    """Only what passed the gate and was approved, with the very bytes that were judged (P21, P25)."""
+def _required_approval(request: Request, shell: Shell[Settings]) -> Item:
+    """The record of what passed the gate and was approved, with the very bytes that were judged (P21, P25)."""
     model = shell.catalog.get(keys.model_item(shell.settings.loop_name, request.model_version)) or {}
     if model.get("verdict") != "passed" or model.get("approved_digest") != request.artifact_digest:
         raise ApprovalRefused(
             f"model {request.model_version} must be approved for artifact {request.artifact_digest}. "
             f"Got status {model.get('status', 'unknown')!r} instead."
         )
+    if request.model_data_url != shell.lake.uri(keys.approved_key(request.artifact_digest)):
+        raise ArtifactChanged(
+            f"a model must be served from {keys.approved_key('<digest>')}. Got another place instead."
+        )
     found = shell.digest_of(request.model_data_url)
     if found != request.artifact_digest:
         raise ArtifactChanged(f"the artifact must be {request.artifact_digest}. Got {found} instead.")
+    return model
 
 
-def _begin(request: Request, shell: Shell[Settings]) -> dict[str, Any]:
+def _begin(request: Request, model: Item, shell: Shell[Settings]) -> dict[str, Any]:
     """The rollout's record: lock taken, endpoint looked at, plan made."""
     settings, now, policy = shell.settings, shell.now(), shell.loop.rollout
     lease = len(policy.shares) * policy.bake_seconds * (policy.max_holds + 1) + MARGIN_SECONDS
@@ -107,6 +112,7 @@ def _begin(request: Request, shell: Shell[Settings]) -> dict[str, Any]:
         model_version=request.model_version,
         model_data_url=request.model_data_url,
         artifact_digest=request.artifact_digest,
+        model_digest=str(model["model_digest"]),
         image_uri=settings.image_uri,
         live=live.model_copy(
             update={

@@ -7,7 +7,7 @@ AWS actions
 -----------
 - learning machine: states:SendTaskSuccess, states:SendTaskFailure
 - model package group's packages: sagemaker:DescribeModelPackage, sagemaker:UpdateModelPackage
-- lake bucket: s3:GetObject on `models/*`, `reports/evaluations/*` and the loop's file asset; s3:ListBucket
+- lake bucket: s3:GetObject on `approved/*`, `reports/evaluations/*` and the loop's file asset; s3:ListBucket
 - topic: sns:Publish
 - catalog table: dynamodb:GetItem on `runs`; dynamodb:GetItem, UpdateItem on `approvals`, `models`; dynamodb:GetItem,
   PutItem, UpdateItem, DeleteItem on `messages` (Powertools' claim of a message, taken back when it wasn't sent)

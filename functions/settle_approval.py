@@ -8,7 +8,7 @@ AWS actions
 -----------
 - learning machine: states:SendTaskSuccess
 - model package group's packages: sagemaker:DescribeModelPackage, sagemaker:UpdateModelPackage
-- lake bucket: s3:GetObject on `models/*` and the loop's file asset; s3:ListBucket
+- lake bucket: s3:GetObject on `approved/*` and the loop's file asset; s3:ListBucket
 - catalog table: dynamodb:GetItem, UpdateItem on `approvals`, `models`
 - bus: events:PutEvents
 - keys of those: kms:Decrypt

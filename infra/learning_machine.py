@@ -91,6 +91,7 @@ def _decide(parts: LearningParts) -> States:
             },
             result="$.model",
             next_state="Approve",
+            timeout_seconds=930,
             catches=[FAILED],
         ),
         "Approve": task(

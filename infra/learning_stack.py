@@ -59,7 +59,8 @@ class LearningStack(LoopStack):
             model_package_group_name=keys.package_group_name(base.loop.name, base.deployment.stage),
             model_package_group_description=f"Model versions of {base.name} that passed the gate",
         )
-        self.job_role = self._job_role()
+        self.training_role = self._training_role()
+        self.evaluation_role = self._evaluation_role()
         self._make_run_functions()
         self._make_registry_functions()
         self.machine = self._make_machine()
@@ -68,12 +69,28 @@ class LearningStack(LoopStack):
         TearDown(self, "TearDown", foundation=base, machine=self.machine, group=self.group)
         self._output()
 
-    def _job_role(self) -> SageMakerRole:
-        """Training and evaluation read what was curated and the version; they write models and evaluations."""
+    def _training_role(self) -> SageMakerRole:
+        """
+        Training reads what was curated and the version; it writes models, which nothing is served from.
+
+        A job's container has no credentials where it has no network; SageMaker writes to the prefix that the machine
+        names, which is the run's own.
+        """
         lake = self.foundation.lake
-        role = SageMakerRole(self, "JobRole", foundation=self.foundation, log_groups=["TrainingJobs", "ProcessingJobs"])
-        role.may_read(lake, "curated/*", "datasets/*", "models/*")
-        role.may_write(lake, "models/*", "reports/evaluations/*")
+        role = SageMakerRole(self, "TrainingRole", foundation=self.foundation, log_groups=["TrainingJobs"])
+        role.may_read(lake, "curated/*", "datasets/*")
+        role.may_write(lake, "models/*")
+        return self._may_run_source(role)
+
+    def _evaluation_role(self) -> SageMakerRole:
+        """Evaluation reads candidate and champion as well; it writes evaluations, and no model."""
+        lake = self.foundation.lake
+        role = SageMakerRole(self, "EvaluationRole", foundation=self.foundation, log_groups=["ProcessingJobs"])
+        role.may_read(lake, "curated/*", "datasets/*", "models/*", "approved/*")
+        role.may_write(lake, "reports/evaluations/*")
+        return self._may_run_source(role)
+
+    def _may_run_source(self, role: SageMakerRole) -> SageMakerRole:
         role.may_encrypt_jobs()
         role.may(
             ["s3:GetObject"],
@@ -109,8 +126,16 @@ class LearningStack(LoopStack):
         group_arn = self._arn("model-package-group", group)
         packages = self._arn("model-package", f"{group}/*")
 
-        register = self._function("RegisterModel", register_model, model_package_group=group, image_uri=self.image_uri)
-        register.may_read(base.lake, "models/*", "reports/evaluations/*")
+        register = self._function(
+            # The artifact is read three times: as it was written, as it was copied, and what is in it.
+            *("RegisterModel", register_model),
+            timeout=900,
+            model_package_group=group,
+            image_uri=self.image_uri,
+        )
+        register.may_read(base.lake, "models/*", versions=True)
+        register.may_read(base.lake, "approved/*", "reports/evaluations/*")
+        register.may_write(base.lake, "approved/*")
         register.may(["sagemaker:CreateModelPackage"], [packages], because=_PACKAGES)
         register.may(["sagemaker:CreateModelPackage"], [group_arn])
         register.may_read_catalog(Partition.RUNS)
@@ -127,7 +152,7 @@ class LearningStack(LoopStack):
             function.may(
                 ["sagemaker:DescribeModelPackage", "sagemaker:UpdateModelPackage"], [packages], because=_PACKAGES
             )
-            function.may_read(base.lake, "models/*", "reports/evaluations/*")
+            function.may_read(base.lake, "approved/*", "reports/evaluations/*")
             function.may_write_catalog(Partition.MODELS, Partition.APPROVALS, by=["UpdateItem"])
         request.may_read_catalog(Partition.RUNS)
         request.may_announce(said.ApprovalRequested, said.ApprovalGranted)
@@ -168,7 +193,8 @@ class LearningStack(LoopStack):
             calls=[made[name] for name in called],
             statements=[
                 iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[back]),
-                *sync_statements(self, base.resource_prefix, self.job_role.role_arn),
+                *sync_statements(self, base.resource_prefix, self.training_role.role_arn, kinds=("Training",)),
+                *sync_statements(self, base.resource_prefix, self.evaluation_role.role_arn, kinds=("Processing",)),
                 iam.PolicyStatement(actions=["states:StartExecution"], resources=[rollout]),
                 iam.PolicyStatement(actions=["states:DescribeExecution", "states:StopExecution"], resources=[rollouts]),
                 iam.PolicyStatement(
@@ -198,10 +224,14 @@ class LearningStack(LoopStack):
         return training_step(
             cdk.Aws.PARTITION,
             image_uri=self.image_uri,
-            role_arn=self.job_role.role_arn,
+            role_arn=self.training_role.role_arn,
             key_arn=base.key.key_arn,
             loop=base.loop,
-            channels={"dataset": manifest("$.dataset.manifest_uri"), "version": prefix("$.dataset.version_uri")},
+            channels={
+                "code": prefix(self.source.prefix_uri),
+                "dataset": manifest("$.dataset.manifest_uri"),
+                "version": prefix("$.dataset.version_uri"),
+            },
             tags=self._job_tags(),
             result="$.training",
             next_state="Evaluate",
@@ -213,7 +243,7 @@ class LearningStack(LoopStack):
         return processing_step(
             cdk.Aws.PARTITION,
             image_uri=self.image_uri,
-            role_arn=self.job_role.role_arn,
+            role_arn=self.evaluation_role.role_arn,
             key_arn=base.key.key_arn,
             loop=base.loop,
             inputs={

@@ -132,6 +132,7 @@ def training_step(
         },
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": training.spot,
+        "EnableNetworkIsolation": not training.network,
         "EnableInterContainerTrafficEncryption": True,
         "Tags": list(tags),
     }

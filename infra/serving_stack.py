@@ -61,7 +61,7 @@ class ServingStack(LoopStack):
 
     def _model_role(self) -> SageMakerRole:
         role = SageMakerRole(self, "ModelRole", foundation=self.foundation, log_groups=["Endpoints/"])
-        role.may_read(self.foundation.lake, "models/*")
+        role.may_read(self.foundation.lake, "approved/*")
         role.may_write(self.foundation.lake, f"{keys.CAPTURE_PREFIX}*")
         return role
 
@@ -76,7 +76,7 @@ class ServingStack(LoopStack):
             tags=base.tags,
         )
         prepare.may(["sagemaker:DescribeEndpoint"], [endpoint])
-        prepare.may_read(base.lake, "models/*")
+        prepare.may_read(base.lake, "approved/*")
         prepare.may_read_catalog(Partition.MODELS)
         prepare.may_write_catalog(Partition.ROLLOUTS)
         prepare.may_write_catalog(Partition.LIVE, Partition.LOCKS, by=["PutItem"])

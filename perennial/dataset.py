@@ -57,6 +57,7 @@ class TrainingPolicy(Policy):
     instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] = "ml.m5.large"
     volume_gb: Annotated[int, Field(ge=1, le=16384)] = 10
     spot: bool = False
+    network: bool = False
     max_runtime_seconds: Annotated[Seconds, Field(ge=60, le=28 * 86400)] = spelled(
         3600, "max_runtime", "max_runtime_seconds"
     )

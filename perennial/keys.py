@@ -23,6 +23,7 @@ __all__ = [
     "Partition",
     "TableKey",
     "approval_item",
+    "approved_key",
     "arrival_item",
     "batch_item",
     "batches_partition",
@@ -60,6 +61,7 @@ __all__ = [
     "messages_partition",
     "model_item",
     "models_partition",
+    "models_prefix",
     "outage_item",
     "package_group_name",
     "partition_name",
@@ -168,6 +170,16 @@ def large_order_key(name: str) -> str:
 def large_outcome_key(name: str) -> str:
     """What the job has made: written after everything that it speaks of."""
     return f"ingest/{name}/outcome.json"
+
+
+def models_prefix(run_id: str) -> str:
+    """Where the training job of one learning run writes: nothing is served from here."""
+    return f"models/{run_id}/"
+
+
+def approved_key(artifact_digest: str) -> str:
+    """A model archive that passed the gate, as register_model copied it: what is approved, compared with, served."""
+    return f"approved/{artifact_digest}/model.tar.gz"
 
 
 def reference_key(model_version: str) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from perennial.artifact import MODEL_DIGEST
 from perennial.errors import EndpointDiverged
 from perennial.keys import resource_name
 from perennial.policy import Policy, Seconds, Share, spelled
@@ -168,6 +169,7 @@ def plan(
     model_version: str,
     model_data_url: str,
     artifact_digest: str,
+    model_digest: str,
     image_uri: str,
     live: Live,
     policy: RolloutPolicy,
@@ -181,6 +183,11 @@ def plan(
     The plan of one rollout: the challenger takes the slot that doesn't serve, at weight 0, and then steps.
 
     The first model of a loop gets one variant with all the weight and no steps.
+
+    Parameters
+    ----------
+    model_digest
+        Of what the archive holds: the container refuses to serve anything else.
 
     Raises
     ------
@@ -199,7 +206,8 @@ def plan(
     variants = [_variant(challenger_slot, model_name, 0.0 if champion is not None else 1.0, policy)]
     if champion is not None and champion_slot is not None:
         variants.insert(0, _variant(champion_slot, champion.model_name, 1.0, policy))
-    container = _container(image_uri, model_data_url, model_version, artifact_digest, environment or {})
+    told = {"MODEL_VERSION": model_version, "ARTIFACT_DIGEST": artifact_digest, MODEL_DIGEST: model_digest}
+    container = _container(image_uri, model_data_url, {**told, **(environment or {})})
     return RolloutPlan(
         rollout_id=rollout_id,
         fencing_token=fencing_token,
@@ -223,9 +231,7 @@ def plan(
     )
 
 
-def _container(
-    image_uri: str, model_data_url: str, model_version: str, artifact_digest: str, environment: Mapping[str, str]
-) -> dict[str, Any]:
+def _container(image_uri: str, model_data_url: str, environment: Mapping[str, str]) -> dict[str, Any]:
     return {
         "Image": image_uri,
         "ModelDataUrl": model_data_url,
@@ -235,8 +241,6 @@ def _container(
             # The container runs `pip install .` at start; without a package index that needs both.
             "PIP_NO_BUILD_ISOLATION": "0",
             "PIP_NO_INDEX": "1",
-            "MODEL_VERSION": model_version,
-            "ARTIFACT_DIGEST": artifact_digest,
             **environment,
         },
     }

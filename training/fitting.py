@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from perennial.artifact import list_contents
 from perennial.errors import DatasetTooSmall
 from perennial.project import Loop
 from training.container import BUNDLE_DIR, TrainingContainer, runtime_versions
@@ -56,6 +57,7 @@ def train(container: TrainingContainer, bundle_dir: Path = BUNDLE_DIR) -> ModelC
     )
     save(container.model_dir, estimator=estimator, card=card, loop=loop)
     copy_code(bundle_dir, loop.name, container.model_dir / "code")
+    list_contents(container.model_dir)
     logger.info("trained %s: data %s, predictions %s", card.model_version, card.data_digest, card.prediction_digest)
     return card
 

@@ -5,6 +5,7 @@ What a model.tar.gz holds: the fitted estimator, what it is, its loop, and the c
     model.json     the model card: version, versions it was written under, columns, digests
     loop.json      the loop as it was when the model was trained
     code/          the source bundle's files
+    contents.json  all of these with their digests
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from perennial.artifact import folder_digest
 from perennial.errors import ArtifactChanged
 from perennial.metrics import Task
 from perennial.project import Loop
@@ -100,21 +102,29 @@ def save(folder: Path, *, estimator: Any, card: ModelCard, loop: Loop) -> None:
     (folder / LOOP).write_text(loop.to_json(), encoding="utf-8")
 
 
-def load(folder: Path) -> LoadedModel:
+def load(folder: Path, *, expected: str | None = None) -> LoadedModel:
     """
     The model in a folder.
+
+    Parameters
+    ----------
+    expected
+        The digest of what the folder must hold, known from elsewhere than the folder.
 
     Raises
     ------
     VersionsMismatch
         It was written under other versions than these; nothing was unpickled.
     ArtifactChanged
-        The estimator isn't the one the card was written for; nothing was unpickled.
+        The folder isn't the expected one, or the estimator isn't the one the card was written for; nothing was
+        unpickled.
     FileNotFoundError
         The folder holds no model.
     """
     import joblib
 
+    if expected is not None and (actual := folder_digest(folder)) != expected:
+        raise ArtifactChanged(f"the model must be the approved one, of digest {expected}. Got {actual} instead.")
     card = ModelCard.model_validate_json((folder / CARD).read_text(encoding="utf-8"))
     refuse_other_versions(card.versions)
     found = _digest(folder / ESTIMATOR)

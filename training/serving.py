@@ -12,11 +12,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from perennial.artifact import MODEL_DIGEST
 from training.frame import RowInvalid, frame_of_rows, to_json_value
 from training.model_folder import LoadedModel, load
 
@@ -44,14 +46,16 @@ class Refused:
 
 def model_fn(model_dir: str) -> LoadedModel:
     """
-    The model of an unpacked model.tar.gz.
+    The model of an unpacked model.tar.gz, which must be the one that the container's environment names.
 
     Raises
     ------
+    ArtifactChanged
+        It is another one: the container must not answer the ping.
     VersionsMismatch
         It was trained under other versions: the container must not answer the ping.
     """
-    return load(Path(model_dir))
+    return load(Path(model_dir), expected=os.environ.get(MODEL_DIGEST))
 
 
 def input_fn(body: bytes | str, content_type: str) -> Request | Refused:

@@ -115,9 +115,11 @@ class ProcessingJobs(Jobs):
 
     def _environment(self, record: Record, folder: Path) -> dict[str, str]:
         base = folder / "ml"
+        # A container without a network has no credentials either.
+        isolated = record.get("NetworkConfig", {}).get("EnableNetworkIsolation", False)
         return (
             toolkit.process_environment(folder)
-            | self.context.child_environment(record["RoleArn"])
+            | ({} if isolated else self.context.child_environment(record["RoleArn"]))
             | {
                 "PROCESSING_JOB_NAME": record["ProcessingJobName"],
                 "PROCESSING_JOB_ARN": record["ProcessingJobArn"],

@@ -108,7 +108,7 @@ class TrainingJobs(Jobs):
         self._step(record, "Downloading", TrainingStartTime=self.state.now())
         user, own = toolkit.split_hyperparameters(record.get("HyperParameters", {}))
         channels = self._download(record, store, base)
-        code = _fetch_source(own, store, base)
+        code = _fetch_source(own, store, base, isolated=record["EnableNetworkIsolation"])
         told = toolkit.TrainingRun(user, own, base, name, record["TrainingJobArn"], channels, self.context.region)
         env = self._environment(record, folder, told.variables())
         env["PYTHONPATH"] = str(code)
@@ -156,7 +156,9 @@ class TrainingJobs(Jobs):
 
     def _environment(self, record: Record, folder: Path, contract: Mapping[str, str]) -> dict[str, str]:
         asked = {k: toolkit.in_directory(v, folder / "ml") for k, v in record.get("Environment", {}).items()}
-        account = self.context.child_environment(record["RoleArn"])
+        # A container without a network has no credentials either: nothing answers where it would ask for them.
+        isolated = record["EnableNetworkIsolation"]
+        account = {} if isolated else self.context.child_environment(record["RoleArn"])
         return toolkit.process_environment(folder) | account | dict(contract) | asked
 
     def _conclude(self, record: Record, store: Storage, folder: Path, argv: list[str], ended: Exit) -> None:
@@ -188,7 +190,7 @@ class TrainingJobs(Jobs):
             store.upload(archive, uri.removesuffix("model.tar.gz") + "output.tar.gz", kms_key=kms_key)
 
 
-def _fetch_source(own: Mapping[str, str], store: Storage, base: Path) -> Path:
+def _fetch_source(own: Mapping[str, str], store: Storage, base: Path, *, isolated: bool) -> Path:
     program, bundle = own.get("sagemaker_program"), own.get("sagemaker_submit_directory")
     if not program or not bundle:
         raise ProgramFailed(
@@ -196,7 +198,14 @@ def _fetch_source(own: Mapping[str, str], store: Storage, base: Path) -> Path:
             "sagemaker_submit_directory, exit code: 1"
         )
     code = base / "code"
-    storage.unpack(store.download(bundle, base / "sourcedir.tar.gz"), code)
+    archive = Path(toolkit.in_directory(bundle, base))
+    if not bundle.startswith("/"):
+        if isolated:
+            raise ProgramFailed(f"AlgorithmError: {bundle} can't be read without a network, exit code: 1")
+        archive = store.download(bundle, base / "sourcedir.tar.gz")
+    elif not archive.is_file():
+        raise ProgramFailed(f"AlgorithmError: there is no {bundle}, exit code: 1")
+    storage.unpack(archive, code)
     if not (code / program).is_file():
         raise ProgramFailed(f"AlgorithmError: {program} is not in {bundle}, exit code: 1")
     return code

@@ -76,6 +76,14 @@ class Lake:
             last_modified_at=answer["LastModified"],
         )
 
+    def holds(self, key: str) -> bool:
+        """Whether an object is there."""
+        try:
+            self.head(key)
+        except ObjectGone:
+            return False
+        return True
+
     def versions(self, prefix: str) -> Iterator[ObjectHead]:
         """Every object version under a prefix; delete markers are none."""
         pages = self.s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
@@ -122,9 +130,36 @@ class Lake:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def digest(self, key: str) -> str:
+    def digest(self, key: str, version_id: str | None = None) -> str:
         """SHA-256 of an object in hex, streamed: what an artifact's identity is checked by."""
-        return self._stream(key, None)
+        return self._stream(key, None, version_id=version_id)
+
+    def body(self, key: str) -> IO[bytes]:
+        """An object's bytes as a stream; ObjectGone where there is none."""
+        try:
+            body: IO[bytes] = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+        except ClientError as error:
+            raise self._gone(error, key) from error
+        return body
+
+    def copy_new(self, key: str, version_id: str, target: str) -> bool:
+        """
+        Copies an object version inside the bucket, unless something stands at the target already; False where it does.
+
+        S3 copies at most 5 GB in one request (CopyObject, API reference, read 2026-12).
+        """
+        try:
+            self.s3.copy_object(
+                Bucket=self.bucket,
+                Key=target,
+                CopySource={"Bucket": self.bucket, "Key": key, **_version(version_id)},
+                IfNoneMatch="*",
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("PreconditionFailed", "412"):
+                raise
+            return False
+        return True
 
     def get(self, key: str) -> bytes:
         """A small object's bytes; ObjectGone where there is none."""
@@ -135,10 +170,7 @@ class Lake:
 
     def blocks(self, key: str) -> Iterator[bytes]:
         """An object's bytes, some at a time; ObjectGone where there is none."""
-        try:
-            body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"]
-        except ClientError as error:
-            raise self._gone(error, key) from error
+        body: Any = self.body(key)
         yield from body.iter_chunks(_CHUNK_BYTES)
 
     def get_json(self, key: str) -> Any:

@@ -119,6 +119,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "instance_type": "SageMaker instance of the training job.",
         "volume_gb": "Disk of the training job.",
         "spot": "Managed spot training: cheaper, and it may take longer.",
+        "network": "Whether the training job reaches a network; without one its container has no credentials either.",
         "max_runtime": "A job that takes longer is stopped.",
     },
     "triggers": {

@@ -120,6 +120,26 @@ def test_a_program_sees_the_contracts_variables_and_nothing_of_the_host(lab: Lab
     assert environment["AWS_ENDPOINT_URL"] == lab.server.endpoint_url
 
 
+def test_a_job_without_a_network_has_its_source_in_a_channel_and_no_credentials(lab: Lab) -> None:
+    """mkt-algo-model-internet-free.html, 2026-12: no calls, not even to S3, and no credentials; SageMaker itself
+    downloads channels and uploads the model. sagemaker-training's files.download_and_extract takes a local archive."""
+    code = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/source/sourcedir.tar.gz"}
+    data = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/data/day"}
+    channels = [
+        {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+        for name, source in (("code", code), ("train", data))
+    ]
+    inside = "/opt/ml/input/data/code/sourcedir.tar.gz"
+    start(lab, "isolated", bundle=inside, InputDataConfig=channels, EnableNetworkIsolation=True)
+    assert ended(lab, "isolated")["TrainingJobStatus"] == "Completed"
+    found = seen(lab, "isolated")
+    assert found["files"] == {"a.csv": "1", "deep/b.csv": "2"}
+    assert [name for name in found["environment"] if name.startswith("AWS_")] == []
+
+    start(lab, "unreachable", EnableNetworkIsolation=True)
+    assert "can't be read without a network" in ended(lab, "unreachable")["FailureReason"]
+
+
 def test_a_bundle_does_not_see_the_checkout_it_was_made_from(lab: Lab) -> None:
     """A container has the packages of its image, not the developer's source tree: what is forgotten is missing."""
     lab.put("source/forgetful.tar.gz", tar_gz({"train.py": "import localcloud"}))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import io
+import json
 import random
+import tarfile
 from datetime import datetime, timedelta
 from typing import Any
 
 from perennial import keys
+from perennial.artifact import archive_digest
 from perennial.aws.live import LivePointer
 from perennial.aws.locks import ROLLOUT_LOCK, Lock
 from perennial.rollout import RolloutPlan
@@ -17,7 +21,22 @@ from tests.builders import day, make_evaluation
 from tests.functions.sagemaker_fake import FakeEndpoint
 from tests.functions.world import ENDPOINT, LAKE, World
 
-ARTIFACT = b"a model, packed"
+
+def make_archive(**contents: bytes) -> bytes:
+    """A model.tar.gz; `model_joblib=b"..."` puts another estimator into it."""
+    files = {"model_json": b"{}", "model_joblib": b"a model", "loop_json": b"{}", **contents}
+    listed = {name.replace("_", "."): hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    files["contents_json"] = json.dumps(listed).encode()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name.replace("_", "."))
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return gzip.compress(packed.getvalue(), mtime=0)
+
+
+ARTIFACT = make_archive()
 ARTIFACT_DIGEST = hashlib.sha256(ARTIFACT).hexdigest()
 
 
@@ -46,15 +65,16 @@ def make_label_csv(
 
 def put_model(world: World, version: str, *, status: str = "approved", data: bytes = ARTIFACT) -> str:
     """A registered and approved model version with its artifact; gives the artifact's address."""
-    key = f"models/{version}/job/output/model.tar.gz"
-    world.put(key, data)
     digest = hashlib.sha256(data).hexdigest()
+    key = keys.approved_key(digest)
+    world.put(key, data)
     url = f"s3://{LAKE}/{key}"
     record: dict[str, Any] = {
         "status": status,
         "verdict": "passed",
         "model_data_url": url,
         "artifact_digest": digest,
+        "model_digest": archive_digest(io.BytesIO(data)),
         "model_package_arn": f"arn:aws:sagemaker:us-east-1:123456789012:model-package/perennial-demo--dev/{version}",
     }
     if status == "approved":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from functions import conclude_run, judge_candidate, register_model, request_approval, settle_approval
 from perennial import keys
+from perennial.artifact import archive_digest
+from perennial.aws.lake import Lake
 from perennial.errors import ApprovalRefused, ArtifactChanged, EventInvalid
 from perennial.events import (
     ApprovalDenied,
@@ -19,8 +22,8 @@ from perennial.events import (
     ModelRegistered,
 )
 from tests.builders import make_loop
-from tests.functions.builders import ARTIFACT_DIGEST, learning_state, put_evaluation, put_run
-from tests.functions.world import GROUP, TABLE, World, load_event
+from tests.functions.builders import ARTIFACT, ARTIFACT_DIGEST, learning_state, make_archive, put_evaluation, put_run
+from tests.functions.world import GROUP, LAKE, TABLE, World, load_event
 
 RUN = "r" * 40
 
@@ -163,6 +166,46 @@ def test_an_artifact_other_than_the_judged_one_is_not_registered(world: World) -
     assert world.sagemaker.packages == {}
 
 
+def test_what_was_judged_is_served_from_a_place_of_its_own_whatever_the_job_writes_later(world: World) -> None:
+    model = register(world)
+    world.put(f"models/{RUN}/job/output/model.tar.gz", make_archive(model_joblib=b"another"))
+
+    assert model["model_data_url"] == f"s3://{LAKE}/{keys.approved_key(ARTIFACT_DIGEST)}"
+    assert world.shell(register_model).lake.get(keys.approved_key(ARTIFACT_DIGEST)) == ARTIFACT
+    [package] = world.sagemaker.packages.values()
+    assert package["InferenceSpecification"]["Containers"][0]["ModelDataUrl"] == model["model_data_url"]
+    record = world.catalog.get(keys.model_item("demo", RUN)) or {}
+    assert record["model_digest"] == archive_digest(io.BytesIO(ARTIFACT))
+
+
+def test_a_copy_that_is_there_already_is_left_as_it_is_and_must_be_the_same(world: World) -> None:
+    put_run(world, RUN)
+    state = learning_state(world, RUN)
+    world.put(keys.approved_key(ARTIFACT_DIGEST), b"somebody else's")
+
+    with pytest.raises(ArtifactChanged, match="must be"):
+        world.run(register_model, state)
+    assert world.shell(register_model).lake.get(keys.approved_key(ARTIFACT_DIGEST)) == b"somebody else's"
+    assert world.sagemaker.packages == {}
+
+
+def test_the_version_that_was_judged_is_copied_although_a_newer_one_comes_in_between(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_run(world, RUN)
+    state = learning_state(world, RUN)
+    copy = Lake.copy_new
+
+    def overtaken(lake: Lake, key: str, version_id: str, target: str) -> bool:
+        world.put(key, b"swapped in between")
+        return copy(lake, key, version_id, target)
+
+    monkeypatch.setattr(Lake, "copy_new", overtaken)
+    world.run(register_model, state)
+
+    assert world.shell(register_model).lake.get(keys.approved_key(ARTIFACT_DIGEST)) == ARTIFACT
+
+
 # --- approve ---
 
 
@@ -262,7 +305,7 @@ def test_who_asked_cannot_approve(world: World) -> None:
 
 
 def test_an_artifact_changed_after_the_request_is_denied(waiting: dict[str, Any], world: World) -> None:
-    world.put(f"models/{RUN}/job/output/model.tar.gz", b"swapped")
+    world.put(keys.approved_key(ARTIFACT_DIGEST), b"swapped")
 
     respond(world, waiting, "Approved")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from functions import analyse_canary, finish_rollout, prepare_rollout, smoke_test
 from perennial import keys
+from perennial.artifact import archive_digest
 from perennial.errors import (
     ApprovalRefused,
     ArtifactChanged,
@@ -22,9 +24,9 @@ from perennial.errors import (
 from perennial.events import ModelPromoted, RolloutAdvanced, RolloutHeld, RolloutStarted
 from perennial.rollout import RolloutPlan
 from tests.builders import make_loop
-from tests.functions.builders import deploy_plan, lock_of, pointer_of, put_model, rollout_input
+from tests.functions.builders import ARTIFACT, deploy_plan, lock_of, pointer_of, put_model, rollout_input
 from tests.functions.sagemaker_fake import FakeEndpoint
-from tests.functions.world import ENDPOINT, World
+from tests.functions.world import ENDPOINT, LAKE, World
 
 
 def prepare(world: World, version: str = "v2") -> RolloutPlan:
@@ -159,6 +161,21 @@ def test_an_artifact_changed_after_its_approval_is_refused(world: World) -> None
 
     with pytest.raises(ArtifactChanged):
         world.run(prepare_rollout, event)
+
+
+def test_nothing_is_served_from_where_jobs_write(world: World) -> None:
+    event = rollout_input(world, "v1")
+    world.put("models/v1/model.tar.gz", ARTIFACT)
+
+    with pytest.raises(ArtifactChanged, match="approved/<digest>"):
+        world.run(prepare_rollout, event | {"model_data_url": f"s3://{LAKE}/models/v1/model.tar.gz"})
+
+
+def test_the_container_is_told_the_digest_of_what_it_must_find(world: World) -> None:
+    plan = world.run(prepare_rollout, rollout_input(world, "v1"))
+
+    environment = plan["model"]["primary_container"]["Environment"]
+    assert environment["MODEL_DIGEST"] == archive_digest(io.BytesIO(ARTIFACT))
 
 
 def test_an_approval_of_another_digest_does_not_count(world: World) -> None:

@@ -40,11 +40,14 @@ def test_the_training_job_is_described_with_its_channels_and_its_artifact(journe
     name = first_model.learning.output["dataset"]["training_job_name"]
     job = journey.aws("sagemaker", "describe-training-job", "--training-job-name", name)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Completed", "Completed")
-    assert {channel["ChannelName"] for channel in job["InputDataConfig"]} == {"dataset", "version"}
+    assert {channel["ChannelName"] for channel in job["InputDataConfig"]} == {"code", "dataset", "version"}
+    assert job["EnableNetworkIsolation"] is True
     bucket, _, key = job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").partition("/")
     artifact = journey.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     evaluated = journey.lake_json(f"reports/evaluations/{first_model.run_id}/evaluation.json")
-    assert hashlib.sha256(artifact).hexdigest() == evaluated["artifact_digest"]
+    digest = hashlib.sha256(artifact).hexdigest()
+    assert digest == evaluated["artifact_digest"]
+    assert first_model.learning.output["model"]["model_data_url"] == f"s3://{bucket}/approved/{digest}/model.tar.gz"
 
 
 def test_the_model_package_is_listed_as_approved(journey: Journey, first_model: Cycle):

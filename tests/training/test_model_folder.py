@@ -9,8 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from perennial.artifact import folder_digest, list_contents
 from perennial.errors import ArtifactChanged
 from tests.training.builders import bikeshare
+from training import serving
 from training.container import VersionsMismatch, runtime_versions
 from training.fitting import build_estimator
 from training.model_folder import CARD, ESTIMATOR, FeaturesLacking, ModelCard, load, save
@@ -41,6 +43,7 @@ def make_model(folder: Path, *, answer: int, version: str = "m") -> Path:
         versions=runtime_versions(),
     )  # fmt: skip
     save(folder, estimator=build_estimator(code, "constant", {}), card=card, loop=bikeshare())
+    list_contents(folder)
     sys.path.remove(str(code))
     for name in [name for name in sys.modules if name.startswith("loops.constant")]:
         del sys.modules[name]
@@ -71,6 +74,21 @@ def test_an_estimator_that_is_not_the_cards_is_refused_before_it_is_unpickled(tm
     (folder / ESTIMATOR).write_bytes(b"unpickling this would fail")
     with pytest.raises(ArtifactChanged):
         load(folder)
+
+
+def test_serving_refuses_a_model_that_is_not_the_one_it_was_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P60: whoever can write the archive can make its own card fit, but not what the environment says."""
+    approved, other = make_model(tmp_path / "a", answer=0), make_model(tmp_path / "b", answer=1)
+    monkeypatch.setenv("MODEL_DIGEST", folder_digest(approved))
+
+    assert serving.model_fn(str(approved)).card.model_version
+    with pytest.raises(ArtifactChanged, match="must be the approved one"):
+        serving.model_fn(str(other))
+    (approved / "code" / "loops" / "constant" / "model.py").write_text("raise SystemExit")
+    with pytest.raises(ArtifactChanged, match="1 changed"):
+        serving.model_fn(str(approved))
 
 
 def test_rows_without_a_feature_that_the_model_learnt_from_are_refused_by_name(tmp_path: Path) -> None:
