@@ -19,7 +19,7 @@ LOCK := pip compile --quiet --universal --python-version 3.12 --generate-hashes 
 ARGS ?=
 
 .PHONY: help demo up prove-aws test check lint synth bench lock clean
-.PHONY: test-lint test-fast test-infra test-fidelity test-loop test-faults
+.PHONY: test-lint test-fast test-infra test-image test-fidelity test-loop test-faults
 
 help: ## What there is (this text)
 	@echo "Perennial keeps a model learning in production. Everything here needs Python 3.12 and make, and nothing else."
@@ -37,7 +37,7 @@ up: $(VENV)/.has-local node_modules .build/.has-bundles ## The local cloud, kept
 prove-aws: $(VENV)/.has-local node_modules .build/.has-bundles ## On your AWS account: shows that it works there, for at most 3 USD; asks first
 	$(VENV)/bin/perennial prove $(ARGS)
 
-test: test-lint test-fast test-infra test-fidelity test-loop test-faults ## Everything that CI runs, fast parts first
+test: test-lint test-fast test-infra test-image test-fidelity test-loop test-faults ## Everything that CI runs, fast parts first
 
 check: test-lint test-fast ## Before a commit: lint and the tests that take seconds
 
@@ -60,9 +60,10 @@ lock: $(VENV)/.has-bootstrap ## Resolve requirements/*.in again, into locks with
 		$(UV) $(LOCK) -c requirements/dev.txt requirements/$$purpose.in -o requirements/$$purpose.txt || exit 1; \
 	done
 	$(UV) $(LOCK) -c requirements/dev.txt requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(UV) $(LOCK) --no-deps requirements/image.in -o requirements/image.txt
 
 clean: ## Remove what can be made again: .build, cdk.out, node_modules (not .venv)
-	rm -rf .build cdk.out node_modules
+	rm -rf .build cdk.out node_modules tests/iam/node_modules
 
 # --- the parts of `make test` ---------------------------------------------------------------------------------------
 
@@ -77,15 +78,19 @@ test-fast: $(VENV)/.has-test
 	$(PYTEST) $(PARALLEL) perennial functions training tests/unit tests/functions tests/training \
 		tests/test_conventions.py
 
-test-infra: $(VENV)/.has-test node_modules
-	@echo "== infra: one synthesis, every bundle"
-	$(PYTEST) infra tests/infra
+test-infra: $(VENV)/.has-test node_modules tests/iam/node_modules
+	@echo "== infra: one synthesis, every bundle; what policies allow"
+	$(PYTEST) infra tests/infra tests/iam
+
+test-image: $(VENV)/.has-test node_modules .build/image/.has-packages
+	@echo "== image: AWS's own containers, without Docker"
+	$(PYTEST) tests/image
 
 test-fidelity: $(VENV)/.has-test
 	@echo "== fidelity: what the local cloud must do as AWS does"
 	$(PYTEST) $(PARALLEL) tests/fidelity
 
-test-loop: $(VENV)/.has-test node_modules
+test-loop: $(VENV)/.has-test node_modules tests/iam/node_modules
 	@echo "== loop: the synthesized stacks on the local cloud"
 	$(PYTEST) tests/loop
 
@@ -127,6 +132,30 @@ $(VENV)/.has-bootstrap: requirements/bootstrap.txt
 		[build_bundle(group, 'arm64') for group in ('control', 'data')]; \
 		[build_source_bundle(toml.parent.name) for toml in Path('loops').glob('*/loop.toml')]"
 	@touch $@
+
+# An evaluator of policies that is not ours: for tests only, never shipped.
+tests/iam/node_modules: tests/iam/package.json tests/iam/package-lock.json | $(VENV)/.has-test
+	$(PYTHON) -m tests.iam.simulator
+	@touch $@
+
+# AWS's scikit-learn image as a virtual environment of its own: the versions that AWS locks, its toolkits built here from
+# their sources, and the one change that AWS's Dockerfile makes to them. Without a C compiler its tests are skipped, and say so.
+.build/image/.has-packages: requirements/image.txt | $(VENV)/.has-bootstrap
+	@echo "== installing requirements/image.txt into .build/image"
+	@mkdir -p .build/image
+	@if ! command -v cc >/dev/null; then \
+		echo "AWS's toolkits need a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev): tests/image will be skipped." >&2; \
+	else \
+		set -e; \
+		$(UV) venv --quiet --no-project --clear --python $(PYTHON) .build/image; \
+		grep -A 2 '^setuptools==' requirements/image.txt >.build/image/builder.txt; \
+		install="env $(UV) pip install --quiet --python .build/image/bin/python --no-deps --require-hashes --link-mode copy"; \
+		$$install -r .build/image/builder.txt; \
+		$$install --no-build-isolation --compile-bytecode -r requirements/image.txt; \
+		sed -i.original 's/collections\.Mapping/collections.abc.Mapping/g' \
+			.build/image/lib/python3.12/site-packages/sagemaker_containers/_mapping.py; \
+		touch $@; \
+	fi
 
 # The CDK CLI, by the Node that came with the Python packages.
 node_modules: package.json package-lock.json | $(VENV)/.has-synth

@@ -61,10 +61,11 @@ def model_fn(model_dir: str) -> LoadedModel:
 def input_fn(body: bytes | str, content_type: str) -> Request | Refused:
     """The rows of a request, not yet checked: the contract is the model's."""
     kind = (content_type or _JSON).split(";")[0].strip().lower()
-    try:
-        text = body if isinstance(body, str) else bytes(body).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return Refused(400, f"the body must be UTF-8 text ({error.reason} at byte {error.start}).")
+    # AWS's container decodes the two types that it knows, and puts U+FFFD where bytes are no UTF-8.
+    text = body if isinstance(body, str) else bytes(body).decode(errors="replace")
+    text = text.removeprefix("\ufeff")
+    if "\ufffd" in text:
+        return Refused(400, f"the body must be UTF-8 text. It isn't at character {text.index(chr(0xFFFD))}.")
     if kind == _JSON:
         return _json_rows(text)
     if kind == _CSV:

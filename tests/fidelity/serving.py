@@ -33,7 +33,7 @@ def model_fn(model_dir):
     return name
 
 def input_fn(body, content_type):
-    return body
+    return body if isinstance(body, str) else body.decode()
 
 def predict_fn(body, model):
     if body == "crash":

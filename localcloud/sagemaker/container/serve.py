@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 DEFAULT_ACCEPT = "application/json"
+# The toolkit's UTF8_TYPES: written just so, what is no UTF-8 replaced; anything else reaches input_fn as bytes.
+DECODED = ("application/json", "text/csv")
 
 
 class Unsupported(Exception):
@@ -44,18 +46,13 @@ class Model:
 
     def respond(self, body: bytes, content_type: str, accept: str) -> tuple[int, bytes, str]:
         """The answer to one request: status, body and content type."""
-        data: bytes | str = body.decode() if _is_text(content_type) else body
+        data: bytes | str = body.decode(errors="replace") if content_type in DECODED else body
         transform = getattr(self._module, "transform_fn", None)
         if transform is not None:
             return _answer(transform(self._model, data, content_type, accept), accept)
         taken = getattr(self._module, "input_fn", _input)(data, content_type)
         predicted = getattr(self._module, "predict_fn", _predict)(taken, self._model)
         return _answer(getattr(self._module, "output_fn", _output)(predicted, accept), accept)
-
-
-def _is_text(content_type: str) -> bool:
-    kind = content_type.partition(";")[0].strip()
-    return kind in ("text/csv", "application/json", "application/jsonlines", "text/plain") or kind.endswith("+json")
 
 
 def _answer(answer: Any, accept: str) -> tuple[int, bytes, str]:
@@ -71,12 +68,16 @@ def _input(data: bytes | str, content_type: str) -> Any:
 
     kind = content_type.partition(";")[0].strip()
     if kind == "text/csv":
-        return np.genfromtxt(io.StringIO(str(data)), delimiter=",", dtype=np.float32, ndmin=2)
+        return np.genfromtxt(io.StringIO(_text(data)), delimiter=",", dtype=np.float32, ndmin=2)
     if kind == "application/json":
-        return np.array(json.loads(data), dtype=np.float32)
+        return np.array(json.loads(_text(data)), dtype=np.float32)
     if kind == "application/x-npy" and isinstance(data, bytes):
         return np.load(io.BytesIO(data), allow_pickle=False)
     raise Unsupported(f"Content type {content_type} is not supported by the default input_fn")
+
+
+def _text(data: bytes | str) -> str:
+    return data if isinstance(data, str) else data.decode()
 
 
 def _predict(data: Any, model: Any) -> Any:
