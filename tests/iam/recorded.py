@@ -48,23 +48,14 @@ class Recorded:
 
 
 def recorded_calls(file: Path, roles: Iterable[str]) -> list[Recorded]:
-    """
-    Distinct calls of some roles out of a recording.
-
-    An action on an object or an item is asked once for each prefix: what stands behind the last slash is in no policy.
-    """
-    wanted, found = set(roles), {}
-    for line in file.read_text().splitlines():
-        told = json.loads(line)
-        if told["role"] in wanted:
-            call = Call(told["role"], told["action"], told["resource"], told["context"])
-            like = (call.role, call.action, _shape(call.resource), json.dumps(told["context"], sort_keys=True))
-            found.setdefault((*like, told["allowed"]), Recorded(call, told["allowed"]))
-    return list(found.values())
-
-
-def _shape(resource: str) -> str:
-    return re.sub(r"[0-9a-f]{40}|\d{4}-?\d\d-?\d\d[\dTZ:.-]*|[^/]+$", "…", resource) if "/" in resource else resource
+    """Distinct calls of some roles out of a recording, which holds one several times when its server was restarted."""
+    wanted = set(roles)
+    told = [json.loads(line) for line in dict.fromkeys(file.read_text().splitlines())]
+    return [
+        Recorded(Call(one["role"], one["action"], one["resource"], one["context"]), one["allowed"])
+        for one in told
+        if one["role"] in wanted
+    ]
 
 
 def deployed_policies(session: Any, stacks: Mapping[str, str]) -> Deployed:
