@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             scales=scales,
             announce=_announce,
             save_seconds=options.save_seconds or None,
+            record=options.record,
         )
     except PortInUse as error:
         return _refuse(f"{error}: stop what listens there, or choose another with --port")
@@ -49,6 +50,13 @@ def _parser() -> argparse.ArgumentParser:
         default=SAVE_SECONDS,
         metavar="N",
         help=f"save every N seconds while it is busy; 0 saves at a stop only (default {SAVE_SECONDS:g})",
+    )
+    command.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        default=os.environ.get("LOCALCLOUD_RECORD"),
+        help="append what roles ask for, as lines of JSON (default: what LOCALCLOUD_RECORD names, else nowhere)",
     )
     for name, what in (
         ("waits", "Step Functions waits, retries and polls"),

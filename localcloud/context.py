@@ -125,6 +125,8 @@ class Context:
         The address that children get as AWS_ENDPOINT_URL.
     changed
         Call it when something worth keeping changed other than by a request: a snapshot follows.
+    record
+        File that what roles ask for is written to; None writes nothing.
     log
         Writes to `state_dir`/localcloud.log; use `log.getChild(name)`.
     children
@@ -132,7 +134,15 @@ class Context:
     """
 
     def __init__(
-        self, *, account: str, region: str, scales: Scales, state_dir: Path, endpoint_url: str, log: logging.Logger
+        self,
+        *,
+        account: str,
+        region: str,
+        scales: Scales,
+        state_dir: Path,
+        endpoint_url: str,
+        log: logging.Logger,
+        record: Path | None = None,
     ) -> None:
         self.account = account
         self.region = region
@@ -140,6 +150,7 @@ class Context:
         self.state_dir = state_dir
         self.endpoint_url = endpoint_url
         self.log = log
+        self.record = record
         self.pace = Pace()
         self.children = Children(log, self.pace)
         self._savers: dict[str, Callable[[], Any]] = {}

@@ -12,6 +12,7 @@ PLUGINS = (
     "localcloud.permissions",
     "localcloud.simulation",
     "localcloud.encryption",
+    "localcloud.recording",
     "localcloud.objects",
     "localcloud.lambdas",
     "localcloud.states",

@@ -47,12 +47,13 @@ def serve(
     scales: Scales,
     announce: Callable[[str], None],
     save_seconds: float | None = SAVE_SECONDS,
+    record: Path | None = None,
 ) -> None:
     """
     Serve on 127.0.0.1 until SIGTERM or SIGINT; then save state and end the children.
 
     State is also saved when it has been quiet for a second after a change, and every `save_seconds` while it isn't;
-    None saves at the end only.
+    None saves at the end only. What roles ask for is written to the file `record`.
 
     Raises
     ------
@@ -73,6 +74,7 @@ def serve(
             state_dir=state_dir,
             endpoint_url=endpoint_url,
             log=log,
+            record=record,
         )
         from localcloud import persistence, plugins
 

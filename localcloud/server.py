@@ -43,6 +43,8 @@ class Server:
         How long to wait for it to answer, on a machine that has nothing else to do.
     save_seconds
         How often to save while it is busy; 0 saves at a stop only.
+    record
+        A file that what roles ask for is appended to.
 
     Raises
     ------
@@ -58,6 +60,7 @@ class Server:
         scales: Scales | None = None,
         start_seconds: float = 60.0,
         save_seconds: float = SAVE_SECONDS,
+        record: Path | None = None,
     ) -> None:
         self._port = port
         self._temporary = None if state_dir else tempfile.TemporaryDirectory(prefix="localcloud-")
@@ -65,6 +68,7 @@ class Server:
         self._scales = scales or Scales()
         self._start_seconds = start_seconds
         self._save_seconds = save_seconds
+        self._record = record
         self._process: subprocess.Popen[str] | None = None
         self.endpoint_url = ""
 
@@ -152,6 +156,7 @@ class Server:
             *("--state-dir", str(self.state_dir), "--waits", repr(float(scales.waits))),
             *("--alarms", repr(float(scales.alarms)), "--schedules", repr(float(scales.schedules))),
             *("--save-seconds", repr(float(self._save_seconds))),
+            *(("--record", str(self._record)) if self._record else ()),
         ]
 
     def _answers(self) -> bool:

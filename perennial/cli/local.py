@@ -102,9 +102,12 @@ def local_cloud(
     scales: Scales,
     stage: str = DEFAULT_STAGE,
     passing: bool = False,
+    record: Path | None = None,
 ) -> Iterator[LocalCloud]:
     """
     A local cloud that is stopped at the end, its state saved; while it runs too, unless it is a `passing` one.
+
+    What roles ask for is appended to the file `record`.
 
     Raises
     ------
@@ -113,7 +116,8 @@ def local_cloud(
     """
     if port:
         _free(port)
-    server = Server(port=port, state_dir=state_dir, scales=scales, save_seconds=0 if passing else SAVE_SECONDS)
+    save_seconds = 0 if passing else SAVE_SECONDS
+    server = Server(port=port, state_dir=state_dir, scales=scales, save_seconds=save_seconds, record=record)
     try:
         server.start()
     except ServerFailed as error:

@@ -20,8 +20,12 @@ import pytest
 
 from localcloud.scales import Scales
 from loops.bikeshare import stream
+from perennial import keys
 from perennial.cli.deployment import find_deployment
 from perennial.cli.local import local_cloud
+from perennial.stage import DEFAULT_STAGE
+from tests.iam.recorded import Deployed, deployed_policies
+from tests.infra.conftest import PARTS
 from tests.loop.canary_watch import Call, Callers, Watch
 from tests.loop.journey import (
     LOOP,
@@ -46,6 +50,8 @@ FIRST_SMALL_WEEK = 3
 # Weeks whose labels land together: each time one file, so one signal.
 FIRST_LABELS, SECOND_LABELS, THIRD_LABELS = (0, 12), (12, 44), (44, 60)
 TRAFFIC_WEEK = 5
+# What every role asked for, for test_replay.
+RECORD = "asked.jsonl"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,12 +74,20 @@ def _free_port() -> int:
 def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
     """The loop, deployed by the CDK CLI."""
     state = tmp_path_factory.mktemp("cloud")
-    with local_cloud(ROOT, LOOP, port=_free_port(), state_dir=state, scales=SCALES) as cloud:
+    record = state / RECORD
+    with local_cloud(ROOT, LOOP, port=_free_port(), state_dir=state, scales=SCALES, record=record) as cloud:
         assembly = state / "cdk.out"
         cloud.synthesize(assembly, max_object_bytes=str(LARGEST_DIRECT_BYTES))
         cloud.deploy(assembly)
         session = LocalSession(cloud.server.endpoint_url)
         yield Journey(cloud, find_deployment(LOOP, session), assembly)
+
+
+@pytest.fixture(scope="session")
+def permissions(journey: Journey) -> Deployed:
+    """The policies of the deployed stacks, read while they stand."""
+    stacks = {part: keys.stack_name(LOOP, DEFAULT_STAGE, part) for part in PARTS}
+    return deployed_policies(journey, stacks)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.iam.recorded import Deployed
 from tests.loop.conftest import Cycle
 from tests.loop.journey import LOOP, Journey
 
@@ -71,7 +72,9 @@ def _everything(journey: Journey) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def looks(journey: Journey, rolled_back: Cycle) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+def looks(
+    journey: Journey, permissions: Deployed, rolled_back: Cycle
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """What there was before and after `cdk destroy --all --force`."""
     before = _everything(journey)
     journey.cloud.cdk(
