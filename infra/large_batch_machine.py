@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.sagemaker_step import INPUT, RETRIED, prefix
+from infra.sagemaker_step import INPUT, RETRIED, prefix, volume_key
 from infra.states import State, call, caught, fail, retry, task
 
 __all__ = ["LargeBatchParts", "large_batch_definition"]
@@ -84,7 +84,7 @@ def _job(parts: LargeBatchParts) -> State:
                 "InstanceType": parts.instance_type,
                 "InstanceCount": 1,
                 "VolumeSizeInGB.$": "$.volume_gb",
-                "VolumeKmsKeyId": parts.key_arn,
+                **volume_key(parts.instance_type, parts.key_arn),
             }
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": JOB_SECONDS},

@@ -17,6 +17,7 @@ from infra.learning_stack import LearningStack
 from infra.serving_stack import ServingStack
 from infra.settings import DEPLOYMENT_TAG
 from infra.state_machine import StateMachine
+from perennial.regions import WITHOUT_BUDGETS
 
 __all__ = ["ObservabilityStack"]
 
@@ -103,7 +104,14 @@ class ObservabilityStack(cdk.Stack):
     def _budget(self) -> None:
         """What the deployment costs by its tag, which an account must activate once as a cost allocation tag."""
         policy = self.foundation.loop.cost
-        budgets.CfnBudget(
+        exists = cdk.CfnCondition(
+            self,
+            "HasBudgets",
+            expression=cdk.Fn.condition_not(
+                cdk.Fn.condition_or(*(cdk.Fn.condition_equals(cdk.Aws.REGION, region) for region in WITHOUT_BUDGETS))
+            ),
+        )
+        budget = budgets.CfnBudget(
             self,
             "Budget",
             budget=budgets.CfnBudget.BudgetDataProperty(
@@ -133,4 +141,9 @@ class ObservabilityStack(cdk.Stack):
                 )
                 for kind, share in (("ACTUAL", policy.alarm_at_share), ("FORECASTED", 1.0))
             ],
+        )
+        budget.cfn_options.condition = exists
+        told = "none: CloudFormation has no budgets in this region, so watch the loop's cost in Cost Explorer"
+        cdk.CfnOutput(
+            self, "BudgetName", value=cdk.Token.as_string(cdk.Fn.condition_if("HasBudgets", budget.ref, told))
         )

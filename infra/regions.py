@@ -7,8 +7,9 @@ from types import MappingProxyType
 
 __all__ = ["IMAGE_ACCOUNTS"]
 
-# Registry accounts of AWS's scikit-learn images, as sagemaker.core.image_uris of the SageMaker SDK gives them; a test
-# compares the two, so that the SDK (about 1 GB) isn't needed for a synthesis.
+# Registry accounts of AWS's scikit-learn images in the regions that a loop can be deployed to, as
+# sagemaker.core.image_uris of the SageMaker SDK gives them; a test compares the two, so that the SDK (about 1 GB) isn't
+# needed for a synthesis.
 IMAGE_ACCOUNTS: Mapping[str, str] = MappingProxyType(
     {
         "af-south-1": "510948584623",
@@ -17,15 +18,11 @@ IMAGE_ACCOUNTS: Mapping[str, str] = MappingProxyType(
         "ap-northeast-2": "366743142698",
         "ap-northeast-3": "867004704886",
         "ap-south-1": "720646828776",
-        "ap-south-2": "628508329040",
         "ap-southeast-1": "121021644041",
         "ap-southeast-2": "783357654285",
         "ap-southeast-3": "951798379941",
-        "ap-southeast-4": "106583098589",
         "ca-central-1": "341280168497",
         "ca-west-1": "190319476487",
-        "cn-north-1": "450853457545",
-        "cn-northwest-1": "451049120500",
         "eu-central-1": "492215442770",
         "eu-central-2": "680994064768",
         "eu-north-1": "662702820516",
@@ -35,17 +32,9 @@ IMAGE_ACCOUNTS: Mapping[str, str] = MappingProxyType(
         "eu-west-2": "764974769150",
         "eu-west-3": "659782779980",
         "il-central-1": "898809789911",
-        "me-central-1": "272398656194",
-        "me-south-1": "801668240914",
         "sa-east-1": "737474898029",
         "us-east-1": "683313688378",
         "us-east-2": "257758044811",
-        "us-gov-east-1": "237065988967",
-        "us-gov-west-1": "414596584902",
-        "us-iso-east-1": "833128469047",
-        "us-isob-east-1": "281123927165",
-        "us-isof-east-1": "108575199400",
-        "us-isof-south-1": "124985052026",
         "us-west-1": "746614075791",
         "us-west-2": "246618743249",
     }

@@ -16,9 +16,10 @@ from constructs import Construct
 
 from infra.packaging import build_source_bundle
 from infra.states import State, retry, task
+from perennial.instance_types import has_local_storage
 from perennial.project import Loop
 
-__all__ = ["SourceBundle", "manifest", "prefix", "processing_step", "sync_statements", "training_step"]
+__all__ = ["SourceBundle", "manifest", "prefix", "processing_step", "sync_statements", "training_step", "volume_key"]
 
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"
@@ -67,6 +68,11 @@ class SourceBundle(Construct):
             file_name=staged.relative_staged_path(stack),
             packaging=cdk.FileAssetPackaging.FILE,
         )
+
+
+def volume_key(instance_type: str, key_arn: str) -> dict[str, str]:
+    """The key of a job's volume; none where the instance has one of its own, for which SageMaker takes no key."""
+    return {} if has_local_storage(instance_type) else {"VolumeKmsKeyId": key_arn}
 
 
 def prefix(uri: str) -> dict[str, Any]:
@@ -128,7 +134,7 @@ def training_step(
             "InstanceType": training.instance_type,
             "InstanceCount": 1,
             "VolumeSizeInGB": training.volume_gb,
-            "VolumeKmsKeyId": key_arn,
+            **volume_key(training.instance_type, key_arn),
         },
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": training.spot,
@@ -202,7 +208,7 @@ def processing_step(
                 "InstanceType": loop.training.instance_type,
                 "InstanceCount": 1,
                 "VolumeSizeInGB": loop.training.volume_gb,
-                "VolumeKmsKeyId": key_arn,
+                **volume_key(loop.training.instance_type, key_arn),
             }
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": loop.training.max_runtime_seconds},

@@ -13,6 +13,7 @@ from constructs import Construct, Node
 from infra.regions import IMAGE_ACCOUNTS
 from perennial import keys
 from perennial.cost import LARGE_BATCH_INSTANCE
+from perennial.instance_types import check_job_type
 from perennial.project import Loop
 from perennial.stage import DEFAULT_STAGE, environment_of, parse_stage
 
@@ -49,6 +50,10 @@ _LONGEST_TAG = 256
 IMAGE_REPOSITORY = "sagemaker-scikit-learn"
 # Python 3.12, scikit-learn 1.9.0, numpy 2.5.1, scipy 1.18.0, pandas 2.2.3; patched by AWS until 2027-07-16.
 IMAGE_TAG = "1.9-0-cpu-py3"
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# S3 Object Lock's longest retention: a hundred years.
+_LONGEST_LOCK_DAYS = 36_500
 
 # What a function's disk, which AWS makes 10 GB large at most, holds twice.
 MOST_OBJECT_BYTES = 4 * 1024**3
@@ -103,6 +108,13 @@ class Deployment:
             raise ValueError(f"max_object_bytes must be 1 to {MOST_OBJECT_BYTES}. Got {self.max_object_bytes} instead.")
         if self.max_job_bytes < self.max_object_bytes:
             raise ValueError(f"max_job_bytes must be at least max_object_bytes. Got {self.max_job_bytes} instead.")
+        check_job_type(self.job_instance_type)
+        if self.image_digest is not None and not _DIGEST.fullmatch(self.image_digest):
+            raise ValueError(f"image_digest must be sha256: and 64 hex digits. Got {self.image_digest!r} instead.")
+        if not 1 <= self.audit_retention_days <= _LONGEST_LOCK_DAYS:
+            raise ValueError(
+                f"audit_retention_days must be 1 to {_LONGEST_LOCK_DAYS}. Got {self.audit_retention_days} instead."
+            )
 
     @classmethod
     def from_context(cls, node: Node) -> Deployment:
@@ -111,6 +123,12 @@ class Deployment:
         def said(key: str) -> str | None:
             value = node.try_get_context(key)
             return None if value is None else str(value)
+
+        def whole(key: str, default: int) -> int:
+            given = said(key)
+            if given is not None and not (given.isascii() and given.isdigit()):
+                raise ValueError(f"context {key} must be a whole number. Got {given!r} instead.")
+            return default if given is None else int(given)
 
         stage = parse_stage(said("stage") or DEFAULT_STAGE)
         environment = said("environment") or environment_of(stage)
@@ -122,12 +140,12 @@ class Deployment:
             environment=environment,
             cost_centre=said("cost_centre") or "unassigned",
             keep_data=keep == "true",
-            log_retention_days=int(said("log_retention_days") or 90),
-            audit_retention_days=int(said("audit_retention_days") or 365),
+            log_retention_days=whole("log_retention_days", 90),
+            audit_retention_days=whole("audit_retention_days", 365),
             alarm_email=said("alarm_email"),
             image_digest=said("image_digest"),
-            max_object_bytes=int(said("max_object_bytes") or MOST_OBJECT_BYTES),
-            max_job_bytes=int(said("max_job_bytes") or 1024**4),
+            max_object_bytes=whole("max_object_bytes", MOST_OBJECT_BYTES),
+            max_job_bytes=whole("max_job_bytes", 1024**4),
             job_instance_type=said("job_instance_type") or LARGE_BATCH_INSTANCE,
         )
 

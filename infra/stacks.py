@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import typing
 from collections.abc import Sequence
 
@@ -16,8 +17,9 @@ from infra.packaging import ROOT, Architecture
 from infra.serving_stack import ServingStack
 from infra.settings import FEATURE_FLAGS, Deployment
 from perennial import keys
-from perennial.errors import LoopUnknown
+from perennial.errors import ContextInvalid, LoopUnknown
 from perennial.project import Loop, find_loops, load_loop
+from perennial.regions import require_region
 
 __all__ = ["LoopStacks", "make_app"]
 
@@ -59,12 +61,19 @@ def make_app(
     ------
     LoopUnknown, LoopInvalid
         There is no such loop, or its folder is wrong; every mistake is named.
-    StageInvalid
-        No resource can bear that stage's name.
+    StageInvalid, ContextInvalid
+        No resource can bear that stage's name, or another context value can't be used; says what can.
+    RegionUnsupported
+        The region that the CDK was told of (by its profile, or AWS_REGION) lacks something that a loop needs.
     """
+    if region := os.environ.get("CDK_DEFAULT_REGION") or os.environ.get("AWS_REGION"):
+        require_region(region)
     app = cdk.App(outdir=outdir, context={**FEATURE_FLAGS, **(context or {})}, analytics_reporting=False)
-    deployment = Deployment.from_context(app.node)
-    architecture = _architecture(app.node)
+    try:
+        deployment = Deployment.from_context(app.node)
+        architecture = _architecture(app.node)
+    except ValueError as error:
+        raise ContextInvalid(str(error)) from error
     for loop in _asked_for(app.node) if loops is None else loops:
         LoopStacks(app, loop=loop, deployment=deployment, architecture=architecture)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks())

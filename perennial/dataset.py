@@ -14,10 +14,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from perennial.canonical import digest
 from perennial.errors import DatasetTooSmall
+from perennial.instance_types import check_job_type
 from perennial.labels import LabelPolicy, label_cutoff
 from perennial.policy import Policy, Seconds, format_duration, spelled
 
@@ -38,6 +39,8 @@ Mode = Literal["full", "window", "replay"]
 _MOST_HYPERPARAMETERS: Final = 80
 _LONGEST: Final = 250
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,60}")
+# Of a processing job, as which a model is evaluated: a training job might take four weeks, and its model then be lost.
+_LONGEST_JOB_SECONDS: Final = 9 * 86_400
 _PLANNED: Final = ("incremental", "ensemble", "online")
 
 
@@ -54,11 +57,12 @@ class TrainingPolicy(Policy):
     max_source_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     hyperparameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] = "ml.m5.large"
+    # Trains and evaluates.
+    instance_type: Annotated[str, AfterValidator(check_job_type)] = "ml.m5.large"
     volume_gb: Annotated[int, Field(ge=1, le=16384)] = 10
     spot: bool = False
     network: bool = False
-    max_runtime_seconds: Annotated[Seconds, Field(ge=60, le=28 * 86400)] = spelled(
+    max_runtime_seconds: Annotated[Seconds, Field(ge=60, le=_LONGEST_JOB_SECONDS)] = spelled(
         3600, "max_runtime", "max_runtime_seconds"
     )
 

@@ -5,6 +5,8 @@ Every error that Perennial raises, in one tree.
     ├── LoopInvalid            loop.toml or model.py of a loop is wrong (all mistakes at once)
     ├── LoopUnknown            no such loop; says which exist
     ├── StageInvalid           a stage's name that no resource can bear; says what is possible
+    ├── ContextInvalid         a `-c key=value` of the CDK that can't be used; says what can
+    ├── RegionUnsupported      a region where AWS lacks something that a loop needs; says which have it all
     ├── ModelUnknown           no such model version; says which exist
     ├── DataUnreadable         a file that can't be parsed at all
     ├── ProfileMismatch        profiles of different versions, grids or contracts can't be merged
@@ -30,6 +32,7 @@ __all__ = [
     "ApprovalRefused",
     "ArtifactChanged",
     "CalibrationImpossible",
+    "ContextInvalid",
     "DataUnreadable",
     "DatasetTooSmall",
     "EndpointBusy",
@@ -44,6 +47,7 @@ __all__ = [
     "ModelUnknown",
     "PerennialError",
     "ProfileMismatch",
+    "RegionUnsupported",
     "SmokeTestFailed",
     "StageInvalid",
 ]
@@ -63,6 +67,14 @@ class LoopInvalid(PerennialError):
 
 class LoopUnknown(PerennialError):
     """No loop of that name."""
+
+
+class ContextInvalid(PerennialError):
+    """A context value of the CDK that can't be used."""
+
+
+class RegionUnsupported(PerennialError):
+    """A region where AWS lacks something that a loop needs; says why and which have it all."""
 
 
 class StageInvalid(PerennialError):

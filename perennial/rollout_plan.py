@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from perennial.artifact import MODEL_DIGEST
 from perennial.errors import EndpointDiverged
+from perennial.instance_types import check_hosting_type
 from perennial.keys import resource_name
 from perennial.policy import Policy, Seconds, Share, spelled
 
@@ -70,7 +71,7 @@ class RolloutPolicy(Policy):
     slow: SlowGuardrails = SlowGuardrails()
     assignment: Literal["request"] = "request"
     keep_previous: bool = False
-    instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] = "ml.m5.large"
+    instance_type: Annotated[str, AfterValidator(check_hosting_type)] = "ml.m5.large"
     instance_count: Annotated[int, Field(ge=1, le=100)] = 1
     capture_share: Share = spelled(1.0, "capture", "capture_share")
 

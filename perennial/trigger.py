@@ -18,6 +18,7 @@ from perennial.drift.policy import DriftPolicy
 from perennial.keys import short_id
 from perennial.performance import BusinessPolicy, PerformancePolicy
 from perennial.policy import Policy, Seconds, format_duration, spelled, whole_seconds
+from perennial.schedule import check_schedule
 
 __all__ = [
     "History",
@@ -74,8 +75,8 @@ class TriggerPolicy(Policy):
         """A duration, or an EventBridge Scheduler expression; false or "never" for none."""
         if given is None or given is False or given == "never":
             return None
-        if isinstance(given, str) and given.startswith(("rate(", "cron(")) and given.endswith(")"):
-            return given
+        if isinstance(given, str) and "(" in given:
+            return check_schedule(given)
         minutes, rest = divmod(whole_seconds(given), 60)
         if rest or minutes == 0:
             raise ValueError(f'schedule must be whole minutes, such as "7d", or cron(...). Got {given!r} instead')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from perennial.cost import CostEstimate, batch_cost, cycle_cost, idle_cost, larg
 
 if TYPE_CHECKING:
     from perennial.project import Loop
+from perennial.regions import require_region
 
 __all__ = ["Checked", "Costs", "check_loop", "cost_loop", "price_loop"]
 
@@ -102,7 +104,11 @@ def check_loop(name: str) -> Checked:
     ------
     LoopInvalid, LoopUnknown
         The loop can't even be read; every mistake is listed.
+    RegionUnsupported
+        AWS lacks something that a loop needs in the region that the environment names.
     """
+    if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+        require_region(region)
     root = find_root()
     loop = load_named_loop(name, root)
     return Checked(
