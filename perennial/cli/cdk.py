@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class Cdk:
         """
         What a command says; also written to `output`.
 
-        A Ctrl-C of the caller doesn't reach it: a deployment broken off in the middle is the worst to clean up after.
+        Who breaks the caller off waits for the command's end: a stack that is being changed can't be deleted.
 
         Raises
         ------
@@ -46,14 +47,20 @@ class Cdk:
         except (NodeMissing, OSError, subprocess.CalledProcessError) as error:
             raise EnvironmentLacking(f"the CDK CLI must be installed. Got: {error}. Run `make synth` once.") from error
         command = [node, str(self.root / CLI), *arguments, "-c", f"loop={self.loop}", "-c", f"stage={self.stage}"]
-        done = subprocess.run(
-            command, cwd=self.root, env=dict(self.environment), capture_output=True, text=True, check=False,
-            start_new_session=True,
-        )  # fmt: skip
-        answered = done.stdout + done.stderr
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+            process = subprocess.Popen(
+                command, cwd=self.root, env=dict(self.environment), stdin=subprocess.DEVNULL, stdout=file,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            try:
+                process.wait()
+            finally:
+                process.wait()
+            file.seek(0)
+            answered = file.read()
         if output:
             output.write_text(answered)
-        if done.returncode:
+        if process.returncode:
             last = "\n".join(answered.splitlines()[-25:])
-            raise EnvironmentLacking(f"`cdk {arguments[0]}` must succeed. Got exit code {done.returncode}:\n{last}")
+            raise EnvironmentLacking(f"`cdk {arguments[0]}` must succeed. Got exit code {process.returncode}:\n{last}")
         return answered

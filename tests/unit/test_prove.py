@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -74,15 +75,29 @@ def test_after_its_time_no_step_begins_but_those_that_clean_up():
     assert outcomes["clean up"].verdict == "good"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_breaks_it_off_gets_it_cleaned_up(number: signal.Signals):
     def interrupted() -> str:
         os.kill(os.getpid(), number)
-        raise AssertionError("the signal must have come")
+        while True:  # Python looks for signals now and then
+            time.sleep(0.01)
 
     outcomes = run(Step("a", interrupted), Step("b", good), Step("clean up", good, always=True))
     assert {name: one.verdict for name, one in outcomes.items()} == {"a": "bad", "b": "skipped", "clean up": "good"}
     assert (outcomes["a"].sentence, outcomes["b"].sentence) == ("interrupted", "somebody broke it off")
+
+
+def test_a_signal_between_two_steps_cleans_up_too():
+    def tell(outcome: Outcome) -> None:
+        told.append(outcome.name)
+        if outcome.name == "a":
+            os.kill(os.getpid(), signal.SIGTERM)
+            while True:
+                time.sleep(0.01)
+
+    told: list[str] = []
+    Script(tell, limit_seconds=3600).run([Step("a", good), Step("b", good), Step("clean up", good, always=True)])
+    assert told == ["a", "clean up"]
 
 
 def test_cleaning_up_is_not_broken_off():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
 __all__ = ["Bad", "Outcome", "Script", "Skipped", "Step"]
 
 Verdict = Literal["good", "bad", "skipped"]
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Bad(Exception):
@@ -79,7 +80,7 @@ class Script:
 
     def run(self, steps: Sequence[Step]) -> None:
         """Do all that can be done; returns when everything that cleans up has been tried."""
-        with _terminated_like_interrupted():
+        with suppress(KeyboardInterrupt), self._breakable():
             for step in steps:
                 if not step.always:
                     self._keep(self._attempt(step))
@@ -87,6 +88,21 @@ class Script:
             if step.always:
                 with _uninterrupted():
                     self._keep(self._attempt(step))
+
+    @contextmanager
+    def _breakable(self) -> Iterator[None]:
+        """Ctrl-C, a closed terminal and a cancelled CI job end the present step and let no other begin."""
+
+        def break_off(*_: object) -> None:
+            self._broken_off = "somebody broke it off"
+            raise KeyboardInterrupt
+
+        before = {number: signal.signal(number, break_off) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     @property
     def time_is_up(self) -> bool:
@@ -111,7 +127,6 @@ class Script:
             verdict, sentence = self._done(step)
         except KeyboardInterrupt:
             verdict, sentence = "bad", "interrupted"
-            self._broken_off = "somebody broke it off"
         return Outcome(step.name, verdict, sentence, self._clock() - began)
 
     @staticmethod
@@ -135,23 +150,9 @@ class Script:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """A SIGTERM, as a CI job gets when it is cancelled, cleans up as Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Nobody's Ctrl-C keeps us from cleaning up; who insists can still kill the process."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:
         yield
     finally:
