@@ -15,12 +15,12 @@ from botocore.exceptions import ProfileNotFound
 from rich.console import RenderableType
 from rich.table import Table
 
-from infra.regions import IMAGE_ACCOUNTS
 from perennial.aws.account import Account, identify
 from perennial.cli.deployment import make_session
 from perennial.cli.project_root import find_root, load_named_loop
 from perennial.doctor import Identity, Line, Missing, diagnose_account, diagnose_loop, quota_needs
 from perennial.project import Loop, find_loops
+from perennial.regions import SUPPORTED_REGIONS
 
 __all__ = ["Examined", "ask_account", "examine", "examine_loop", "is_local"]
 
@@ -72,7 +72,7 @@ def examine(name: str | None, stage: str) -> Examined:
 
 
 def _examined(account: Account, loops: Sequence[Loop], stage: str) -> Examined:
-    lines = diagnose_account(account.facts(), regions=IMAGE_ACCOUNTS)
+    lines = diagnose_account(account.facts(), regions=SUPPORTED_REGIONS)
     for loop in loops:
         lines += _loop_lines(account, loop, stage)
     return Examined(tuple(lines))
