@@ -268,7 +268,13 @@ def lambda_handler[S: Settings, R](
         traced = Tracer(service=name).capture_lambda_handler(capture_response=False, capture_error=False)
 
         def running(event: Any, _context: Any) -> R:
-            return run(event, shell)
+            try:
+                return run(event, shell)
+            except Exception as error:
+                if _is_sayable(error):
+                    raise
+                # Its sentence would go into the logs of tracer and Lambda, and by a machine's Catch into the ledger.
+                raise _silenced(error) from None
 
         running.__name__ = name  # what the trace calls it
         return shell, traced(running)
@@ -335,7 +341,18 @@ class _Postponed(Exception):
     """A message that another call has time for."""
 
 
-def _sayable(error: Exception) -> str:
+def _is_sayable(error: Exception) -> bool:
     from botocore.exceptions import ClientError
 
-    return str(error) if isinstance(error, PerennialError | ClientError) else "see the type; its text may quote data"
+    return isinstance(error, PerennialError | ClientError)
+
+
+def _sayable(error: Exception) -> str:
+    return str(error) if _is_sayable(error) else "see the type; its text may quote data"
+
+
+def _silenced(error: Exception) -> Exception:
+    """An error of the same name and place that says nothing: machines retry and catch by names."""
+    kind = type(type(error).__name__, (Exception,), {})
+    silent: Exception = kind("its text may quote data, so that it is not shown; the traceback says where it happened")
+    return silent.with_traceback(error.__traceback__)

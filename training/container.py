@@ -159,12 +159,21 @@ def failure_in(file: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        sentence = f"{type(error).__name__}: {error}"
+        sentence = f"{type(error).__name__}: {_sayable(error)}"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(sentence[:1000] + "\n", encoding="utf-8")
-        traceback.print_exc()
+        # To the job's log alone: a library's sentence may quote a cell, and stderr ends in the job's description.
+        traceback.print_exc(file=sys.stdout)
         sys.stderr.write(sentence + "\n")
         raise SystemExit(1) from error
+
+
+def _sayable(error: Exception) -> str:
+    """Our own sentence; of others the place where it happened, since what they say may quote data."""
+    if type(error).__module__.partition(".")[0] in ("perennial", "training"):
+        return str(error)
+    places = [f"{Path(frame.filename).name} line {frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    return f"at {places[-1]}; what it says may quote data, so that it stands in the job's log alone"
 
 
 def runtime_versions() -> dict[str, str]:

@@ -169,7 +169,7 @@ def _read(dataset_dir: Path, key: str, names: list[str], maybe: Iterable[str] = 
     except FileNotFoundError as error:
         raise DataUnreadable(f"{key} must be in the dataset channel. It is not.") from error
     except (ArrowException, OSError) as error:
-        raise DataUnreadable(f"{key} must be Parquet. {error}") from error
+        raise DataUnreadable(f"{key} must be Parquet. Got an error instead ({type(error).__name__}).") from error
     lacking = [name for name in names if name not in table.column_names]
     if lacking:
         raise DataUnreadable(f"{key} must have the columns {', '.join(names)}. It lacks {', '.join(lacking)}.")

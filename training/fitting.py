@@ -85,9 +85,7 @@ def fit(estimator: Any, rows: Rows, loop: Loop, *, seed: int) -> Any:
         A classifier was given rows of one class only: whatever it learnt, it could say nothing else.
     """
     if loop.task != "regression" and rows.labels.nunique() < 2:
-        raise DatasetTooSmall(
-            f"labels of at least two classes are needed. All {len(rows)} rows are {rows.labels[0]!r}."
-        )
+        raise DatasetTooSmall(f"labels of at least two classes are needed. All {len(rows)} rows have the same one.")
     # For estimators that take no seed of their own.
     random.seed(seed)
     np.random.seed(seed % 2**32)

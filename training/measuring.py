@@ -16,7 +16,7 @@ from perennial.scores import Predictions, measure, measure_all
 from training.dataset import Rows
 from training.frame import frame_of_rows, to_json_value
 from training.model_folder import LoadedModel
-from training.predictions import Answers
+from training.predictions import Answers, PredictionImpossible
 from training.serving import Request, answer, input_fn, predict_fn
 
 __all__ = [
@@ -203,7 +203,7 @@ def smoke(model: LoadedModel, rows: Rows) -> dict[str, Any]:
     asked = request_rows(_evenly(rows, _SMOKE_ROWS), model.loop.contract.record_id)
     document = predict_fn(Request(tuple(asked), is_text=False), model)
     if not isinstance(document, dict):
-        raise RuntimeError(f"the holdout's own rows must be answerable. {document.reason}")
+        raise PredictionImpossible("the holdout's own rows must be answerable. Got a refusal of one of them instead.")
     return {
         "model_version": model.card.model_version,
         "rows": asked,

@@ -1,4 +1,9 @@
-"""How a file's columns are held against the contract's, whatever the format."""
+"""
+How a file's columns are held against the contract's, whatever the format.
+
+What a file calls its columns may be anything: the first row of one without a header is somebody's data. Reasons name
+columns of the contract and count the rest, since what they say ends in a ledger that nobody may delete from.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from perennial.validation.outcome import Limits, SchemaChange
 __all__ = ["compare_columns", "completed", "infer_column", "normal_names"]
 
 
-def normal_names(names: Iterable[str], limits: Limits) -> list[str]:
+def normal_names(names: Iterable[str], contract: Contract, limits: Limits) -> list[str]:
     """
     Column names in NFC without surrounding spaces.
 
@@ -36,7 +41,7 @@ def normal_names(names: Iterable[str], limits: Limits) -> list[str]:
         )
     twice = sorted({name for name in found if found.count(name) > 1}) if len(set(found)) < len(found) else []
     if twice:
-        raise FileRejected("header", f"column names must differ. Got {', '.join(twice)} more than once")
+        raise FileRejected("header", f"column names must differ. Got {_named(twice, contract)} more than once")
     return found
 
 
@@ -61,7 +66,7 @@ def compare_columns(
     needed = [n for n in missing if not contract.columns[n].accepts_null]
     if needed:
         raise FileRejected(
-            "schema", f"columns {', '.join(needed)} must be there. Got {', '.join(names) or 'none'} instead"
+            "schema", f"columns {', '.join(needed)} must be there. Got {_named(names, contract)} instead"
         )
     if policy == "reject":
         raise FileRejected("schema", f"columns must be those of the contract. Got a change instead ({change})")
@@ -69,6 +74,15 @@ def compare_columns(
         columns = contract.columns | dict(change.added)
         change = SchemaChange(change.added, change.missing, contract.model_copy(update={"columns": columns}))
     return change
+
+
+def _named(names: Iterable[str], contract: Contract) -> str:
+    """The contract's names among these, and how many others there are."""
+    found = list(names)
+    known = [name for name in contract.columns if name in found]
+    others = len(found) - len(known)
+    unknown = [f"{others} column{'' if others == 1 else 's'} that the contract doesn't name"] if others else []
+    return " and ".join([*([", ".join(known)] if known else []), *unknown]) or "none"
 
 
 def infer_column(kind: Any) -> Column:

@@ -91,12 +91,11 @@ class CsvReader:
         try:
             names = next(csv.reader([line.decode("utf-8")], strict=True), [])
         except UnicodeDecodeError as error:
-            raise FileRejected("encoding", f"the header must be UTF-8. Got {line[:80]!r} instead") from error
+            raise FileRejected("encoding", "the header must be UTF-8. Got other bytes instead") from error
         except csv.Error as error:
-            raise FileRejected(
-                "header", f"the header must be one CSV line. Got {line[:80]!r} instead ({error})"
-            ) from error
-        return normal_names(names, self._limits)
+            # The csv module's sentences quote nothing of the line.
+            raise FileRejected("header", f"the header must be one CSV line. Got an error instead ({error})") from error
+        return normal_names(names, self._contract, self._limits)
 
     def _infer_columns(self) -> Any:
         """Types of unknown columns, from the first lines; only looked at if there is an unknown column."""
@@ -213,7 +212,9 @@ class CsvReader:
         if found is None and "columns, got" in str(error):
             raise _UnevenRowsError from error
         if found is None:
-            raise FileRejected("unreadable", f"the file must be CSV. Got an error instead ({error})") from error
+            raise FileRejected(
+                "unreadable", "the file must be CSV. Got lines that can't be told apart instead"
+            ) from error
         name = self._header[int(found[1])]
         if blanked and self._bad_cells.learn(str(error), int(found[1])):
             return

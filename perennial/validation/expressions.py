@@ -53,7 +53,9 @@ def evaluate(expression: str, batch: Any) -> Any:
             result = pa.repeat(result, batch.num_rows)
         return result.cast(pa.bool_())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, KeyError) as error:
-        raise ValueError(f"the expression must fit the columns' types. Got {expression!r} instead ({error})") from error
+        raise ValueError(
+            f"the expression must fit the columns' types. Got {expression!r} instead ({type(error).__name__})"
+        ) from error
 
 
 def _value(node: ast.expr, batch: Any) -> Any:

@@ -170,8 +170,13 @@ class JsonlBlock:
             return "row must be UTF-8"
         except RecursionError:
             return f"row must nest at most {self._limits.max_nesting} deep"
-        except ValueError as error:
-            return f"row must be one JSON object. Got an error instead ({str(error)[:80]})"
+        except json.JSONDecodeError as error:
+            # Without the place, which would make a reason of its own of every row.
+            return f"row must be one JSON object. Got an error instead ({error.msg.partition(':')[0]})"
+        except _NoValueError as error:
+            return f"row must be one JSON object. Got an error instead ({error})"
+        except ValueError:
+            return "row must be one JSON object. Got a number with too many digits instead"
         if not isinstance(found, dict):
             return "row must be one JSON object"
         for name, value in found.items():
@@ -258,14 +263,18 @@ def _depth(line: bytes) -> int:
     return deepest
 
 
+class _NoValueError(ValueError):
+    """Not JSON, in our own words."""
+
+
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise _NoValueError(f"{name} is no JSON number")
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name comes twice")
+        raise _NoValueError("a name comes twice")
     return found
 
 

@@ -49,7 +49,7 @@ class JsonlReader:
         self._seen |= block.seen
         self._rows += block.rows
         if self.schema_change is None and (self._added or self._rows):
-            names = normal_names([*self._added, *self._seen], self._limits)
+            names = normal_names([*self._added, *self._seen], self._contract, self._limits)
             missing_ok = self._optional | frozenset(n for n, c in self._contract.columns.items() if c.accepts_null)
             self.schema_change = compare_columns(
                 self._contract,

@@ -55,7 +55,8 @@ class SchemaChange:
     evolved: Contract | None = None
 
     def __str__(self) -> str:
-        parts = [f"new columns {', '.join(name for name, _ in self.added)}"] if self.added else []
+        # Counted, not named: what a file calls its columns may be data (see perennial.validation.columns).
+        parts = [f"{len(self.added)} new column{'' if len(self.added) == 1 else 's'}"] if self.added else []
         parts += [f"missing columns {', '.join(self.missing)}"] if self.missing else []
         return "; ".join(parts)
 

@@ -41,10 +41,17 @@ def check_pages(source: Any, metadata: Any, limits: Limits) -> None:
             for column in range(metadata.row_group(group).num_columns):
                 _check_chunk(reader, metadata.row_group(group).column(column), limits)
     except (IndexError, OSError, pa.ArrowException, OverflowError, ValueError) as error:
-        raise FileRejected("unreadable", f"the file must be Parquet. Got a damaged page header ({error})") from error
+        raise FileRejected(
+            "unreadable", f"the file must be Parquet. Got a damaged page header ({_told(error)})"
+        ) from error
     finally:
         if close:
             reader.close()
+
+
+def _told(error: Exception) -> str:
+    """Our own sentences, or a kind of error whose sentence may quote the file."""
+    return str(error) if type(error) is ValueError else type(error).__name__
 
 
 def _reader(source: Any) -> tuple[Any, bool]:

@@ -44,11 +44,13 @@ class ParquetReader:
             file = pq.ParquetFile(source, pre_buffer=False)
             schema, metadata = file.schema_arrow, file.metadata
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise FileRejected("unreadable", f"the file must be Parquet. Got an error instead ({error})") from error
+            raise FileRejected(
+                "unreadable", f"the file must be Parquet. Got an error instead ({type(error).__name__})"
+            ) from error
         if metadata.num_rows * max(len(schema.names), 1) > limits.max_cells:
             cells = metadata.num_rows * len(schema.names)
             raise FileRejected("bomb", f"a file must have at most {limits.max_cells} cells. Got {cells} instead")
-        names = normal_names(schema.names, limits)
+        names = normal_names(schema.names, contract, limits)
         self.schema_change: SchemaChange | None = compare_columns(
             contract, names, optional, lambda name: infer_column(schema.field(names.index(name)).type)
         )
@@ -73,7 +75,9 @@ class ParquetReader:
             try:
                 batch = next(batches, None)
             except (pa.ArrowException, OSError, ValueError) as error:
-                raise FileRejected("unreadable", f"the file must be Parquet. Got an error instead ({error})") from error
+                raise FileRejected(
+                    "unreadable", f"the file must be Parquet. Got an error instead ({type(error).__name__})"
+                ) from error
             if batch is None:
                 return
             cells += batch.num_rows * max(len(columns), 1)
@@ -123,7 +127,14 @@ def _check_type(name: str, column: Column, kind: Any) -> None:
         "text": text,
     }[column.type]
     if not fits and not pa.types.is_null(value):
-        raise FileRejected("schema", f"{name} must be {column.type}. Got {kind} instead")
+        raise FileRejected("schema", f"{name} must be {column.type}. Got {_kind(kind)} instead")
+
+
+def _kind(kind: Any) -> str:
+    """An Arrow type's own word, without what a producer may write into it: names of fields, of time zones."""
+    if pa.types.is_dictionary(kind):
+        return f"dictionary of {_kind(kind.value_type)}"
+    return str(kind).partition("<")[0].partition("[")[0]
 
 
 def _check_indices(name: str, values: Any) -> None:

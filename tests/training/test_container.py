@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from perennial.errors import DatasetTooSmall
 from training.container import (
     ContainerInvalid,
     ProcessingContainer,
@@ -61,9 +62,23 @@ def test_the_processing_job_lies_where_sagemaker_puts_it_unless_it_was_moved() -
 
 def test_a_failure_leaves_one_sentence_and_ends_the_process(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stopped, failure_in(tmp_path / "deep" / "failure"):
-        raise ValueError("rows must be labelled. Got none instead.")
+        raise DatasetTooSmall("rows must be labelled. Got none instead.")
     assert stopped.value.code == 1
-    assert (tmp_path / "deep" / "failure").read_text() == "ValueError: rows must be labelled. Got none instead.\n"
+    assert (tmp_path / "deep" / "failure").read_text() == "DatasetTooSmall: rows must be labelled. Got none instead.\n"
+
+
+def test_p61_what_a_library_says_of_a_cell_stays_in_the_jobs_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SageMaker shows the failure file, or else stderr, in the job's description, which goes into the ledger."""
+    with pytest.raises(SystemExit), failure_in(tmp_path / "failure"):
+        float("jane.doe@example.org")
+    told = capsys.readouterr()
+    sentence = (tmp_path / "failure").read_text()
+    assert sentence == told.err
+    assert sentence.startswith("ValueError: at test_container.py line ")
+    assert "jane.doe" not in sentence
+    assert "jane.doe" in told.out
 
 
 @pytest.mark.parametrize("package", sorted(runtime_versions()))
