@@ -112,6 +112,11 @@ class Deployed:
     idle_after: Mapping[tuple[str, str], Any]
 
 
+def _live(journey: Journey) -> dict[str, Any]:
+    """The live pointer."""
+    return journey.deployment.catalog.get(keys.live_item(journey.deployment.loop)) or {}
+
+
 def _weights(journey: Journey) -> dict[str, float]:
     return {one["VariantName"]: one["CurrentWeight"] for one in journey.endpoint()["ProductionVariants"]}
 
@@ -126,7 +131,7 @@ def _standing(journey: Journey) -> dict[str, Any]:
     return {
         "weights": _weights(journey),
         "config": endpoint["EndpointConfigName"],
-        "live": journey.partition("state")["live"],
+        "live": _live(journey),
         "executions": {machine: [one["name"] for one in journey.executions(machine)] for machine in MACHINES},
         "models": sorted(journey.partition("models")),
         "landings": sorted(journey.partition("landings")),
@@ -136,12 +141,12 @@ def _standing(journey: Journey) -> dict[str, Any]:
 def _finished(journey: Journey, run: str) -> Rollout:
     rollout = journey.await_execution("RolloutMachineArn", name=run)
     learning = journey.await_execution("LearningMachineArn", name=run)
-    champion = journey.partition("models")[journey.partition("state")["live"]["champion"]]
+    champion = journey.partition("models")[_live(journey)["champion"]]
     return Rollout(
         learning,
         rollout,
         champion,
-        journey.partition("state")["live"],
+        _live(journey),
         _weights(journey),
         journey.endpoint()["EndpointConfigName"],
     )
@@ -199,7 +204,7 @@ def _called(journey: Journey, execution: Execution) -> set[str]:
 def test_every_loop_learns_and_serves_in_every_stage(account: Account, first_models: dict[tuple[str, str], Execution]):
     for which, learning in first_models.items():
         assert learning.run.status == "SUCCEEDED", (which, learning.run)
-        live = account[which].partition("state")["live"]
+        live = _live(account[which])
         assert live["champion"] == learning.name
         assert account[which].endpoint()["EndpointName"] == keys.endpoint_name(*which)
         _, answer = account[which].predict([{"a": 0.1, "b": 0.9}])
