@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_backup as backup
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_s3_assets as assets
@@ -24,6 +25,7 @@ from functions import (
     record_batch,
     validate_batch,
 )
+from infra.acknowledged import acknowledge
 from infra.buckets import AccessLogs, Storage
 from infra.foundation import Foundation
 from infra.key import LoopKey
@@ -78,6 +80,8 @@ class DataStack(cdk.Stack):
         self.undelivered = DeadLetters(self, "Undelivered")
         self.functions: dict[str, PythonFunction] = {}
         self.inboxes: dict[str, Inbox] = {}
+        if deployment.backup:
+            self._back_up(key)
         self._archive()
         self._ingest()
         self._watch()
@@ -100,6 +104,20 @@ class DataStack(cdk.Stack):
             time_to_live_attribute="expires_at",
             deletion_protection=deployment.keep_data,
             removal_policy=deployment.removal_policy,
+        )
+
+    def _back_up(self, key: LoopKey) -> None:
+        """Copies of the catalog apart from it, for 35 days; the vault outlives the stack, since it can't be emptied."""
+        vault = backup.BackupVault(self, "BackupVault", encryption_key=key, removal_policy=cdk.RemovalPolicy.RETAIN)
+        plan = backup.BackupPlan.daily35_day_retention(self, "BackupPlan", vault)
+        selection = plan.add_selection(
+            "Catalog", resources=[backup.BackupResource.from_dynamo_db_table(self.foundation.catalog)]
+        )
+        acknowledge(
+            selection,
+            "AwsSolutions-IAM4[Policy::{}]",
+            "AWS Backup's own policy for its service role: what a backup of a table takes is AWS's to say.",
+            subject=f"arn:{cdk.Aws.PARTITION}:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup",
         )
 
     def _archive(self) -> None:

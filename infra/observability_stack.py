@@ -143,7 +143,6 @@ class ObservabilityStack(cdk.Stack):
             ],
         )
         budget.cfn_options.condition = exists
-        told = "none: CloudFormation has no budgets in this region, so watch the loop's cost in Cost Explorer"
-        cdk.CfnOutput(
-            self, "BudgetName", value=cdk.Token.as_string(cdk.Fn.condition_if("HasBudgets", budget.ref, told))
-        )
+        none = "none: CloudFormation has no budgets in this region, so watch the loop's cost in Cost Explorer"
+        said = cdk.Fn.condition_if("HasBudgets", f"{policy.monthly_budget_usd:g} USD a month", none)
+        cdk.CfnOutput(self, "MonthlyBudget", value=cdk.Token.as_string(said))

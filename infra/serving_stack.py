@@ -8,6 +8,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from functions import analyse_canary, finish_rollout, prepare_rollout, roll_back, smoke_test
@@ -29,6 +30,8 @@ __all__ = ["ServingStack", "rollout_seconds"]
 _NAMES = "Rollouts name models and configurations from model versions; the deployment's name is known beforehand."
 # For creating, updating and retiring instances, beyond all bakes.
 DEPLOYING_SECONDS = 4 * 3600
+# The alarm's call, and the machine's or a person's beside it.
+RESERVED_ROLLBACKS = 2
 
 
 class ServingStack(LoopStack):
@@ -107,6 +110,9 @@ class ServingStack(LoopStack):
         back = self._function(
             "RollBack", roll_back, timeout=180, dead_letters=self.undelivered, alarm_names=self.guardrails.names
         )
+        if base.deployment.reserve_rollback:
+            raw: lambda_.CfnFunction = back.function.node.default_child  # type: ignore[assignment]
+            raw.reserved_concurrent_executions = RESERVED_ROLLBACKS
         back.may(["sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"], [endpoint])
         back.may_anywhere(
             ["cloudwatch:DescribeAlarms"],

@@ -89,6 +89,11 @@ class Deployment:
         Larger files are refused.
     job_instance_type
         What such a job runs on; all of its cores are used.
+    reserve_rollback
+        Keep two concurrent executions of the account's limit for the roll-back alone, so that no burst of files can
+        throttle it; the account must have more than 100 others.
+    backup
+        A plan of AWS Backup copies the catalog every day, for 35 days, into a vault of its own.
     """
 
     stage: str = DEFAULT_STAGE
@@ -102,6 +107,8 @@ class Deployment:
     max_object_bytes: int = MOST_OBJECT_BYTES
     max_job_bytes: int = 1024**4
     job_instance_type: str = LARGE_BATCH_INSTANCE
+    reserve_rollback: bool = False
+    backup: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.max_object_bytes <= MOST_OBJECT_BYTES:
@@ -132,14 +139,18 @@ class Deployment:
 
         stage = parse_stage(said("stage") or DEFAULT_STAGE)
         environment = said("environment") or environment_of(stage)
-        keep = said("keep_data") or ("true" if environment == "production" else "false")
-        if keep not in ("true", "false"):
-            raise ValueError(f"context keep_data must be true or false. Got {keep!r} instead.")
+
+        def whether(key: str, default: str) -> bool:
+            given = (said(key) or default).lower()
+            if given not in ("true", "false"):
+                raise ValueError(f"context {key} must be true or false. Got {given!r} instead.")
+            return given == "true"
+
         return cls(
             stage=stage,
             environment=environment,
             cost_centre=said("cost_centre") or "unassigned",
-            keep_data=keep == "true",
+            keep_data=whether("keep_data", "true" if environment == "production" else "false"),
             log_retention_days=whole("log_retention_days", 90),
             audit_retention_days=whole("audit_retention_days", 365),
             alarm_email=said("alarm_email"),
@@ -147,6 +158,8 @@ class Deployment:
             max_object_bytes=whole("max_object_bytes", MOST_OBJECT_BYTES),
             max_job_bytes=whole("max_job_bytes", 1024**4),
             job_instance_type=said("job_instance_type") or LARGE_BATCH_INSTANCE,
+            reserve_rollback=whether("reserve_rollback", "false"),
+            backup=whether("backup", "false"),
         )
 
     def tags(self, loop: Loop) -> dict[str, str]:

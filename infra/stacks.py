@@ -7,13 +7,14 @@ import typing
 from collections.abc import Sequence
 
 import aws_cdk as cdk
-from cdk_nag import AwsSolutionsChecks
+from cdk_nag import AwsSolutionsChecks, NIST80053R5Checks, ServerlessChecks
 from constructs import Node
 
 from infra.data_stack import DataStack
 from infra.learning_stack import LearningStack
 from infra.observability_stack import ObservabilityStack
 from infra.packaging import ROOT, Architecture
+from infra.reviewed import acknowledge_reviewed
 from infra.serving_stack import ServingStack
 from infra.settings import FEATURE_FLAGS, Deployment
 from perennial import keys
@@ -50,7 +51,8 @@ def make_app(
 
     Other context: stage (part of every name, `dev` without one), environment, cost_centre, keep_data,
     log_retention_days, audit_retention_days, alarm_email, image_digest, max_object_bytes, max_job_bytes,
-    job_instance_type (of files too large for a function), architecture (of the functions: arm64 or x86_64).
+    job_instance_type (of files too large for a function), architecture (of the functions: arm64 or x86_64),
+    reserve_rollback and backup (true or false; see `Deployment`).
 
     Parameters
     ----------
@@ -76,7 +78,8 @@ def make_app(
         raise ContextInvalid(str(error)) from error
     for loop in _asked_for(app.node) if loops is None else loops:
         LoopStacks(app, loop=loop, deployment=deployment, architecture=architecture)
-    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks())
+    acknowledge_reviewed(app)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(), NIST80053R5Checks(), ServerlessChecks())
     return app
 
 

@@ -204,7 +204,8 @@ def settle(name: str, partition: str, *, then: str, settled: Sequence[State], lo
     }
 
 
-CHANGING = ("Creating", "Updating", "SystemUpdating")
+# RollingBack too: what came of an update, and why, is only known when that is over.
+CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 
 
 def describe_endpoint(partition: str, *, next_state: str, catches: Sequence[State]) -> State:

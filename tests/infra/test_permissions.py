@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from infra import shipped
 from infra.packaging import ROOT
+from infra.reviewed import REVIEWED
 from perennial import keys
 from tests.infra.conftest import Assembly
 
@@ -227,6 +230,22 @@ def test_every_acknowledged_finding_has_a_reason_that_docs_security_gives_too(ea
     text = " ".join((ROOT / "docs" / "security.md").read_text().split())
     assert len(reasons) >= 10
     assert sorted(reason for reason in reasons if reason not in text) == []
+
+
+@pytest.mark.parametrize("pack", ["NIST.800.53.R5", "Serverless"])
+def test_nothing_is_found_by_the_wider_packs_that_was_not_reviewed(earning_assembly: Assembly, pack: str):
+    (report,) = [one for one in earning_assembly.report["pluginReports"] if one["pluginName"] == pack]
+    assert report["violations"] == []
+    found = {
+        (finding["ruleName"].removeprefix(f"{pack}-"), finding["reason"]) for finding in report["suppressedViolations"]
+    }
+    answered = {(review.rule, review.reason) for review in REVIEWED if review.pack == pack}
+    assert found == answered, "an answer to nothing is stale"
+
+
+def test_every_review_gives_its_reason_in_docs_security_too():
+    text = " ".join((ROOT / "docs" / "security.md").read_text().split())
+    assert [review.rule for review in REVIEWED if review.reason not in text] == []
 
 
 def test_an_acknowledgement_covers_one_finding_where_it_stands(assembly: Assembly):

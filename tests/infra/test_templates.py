@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import warnings
@@ -72,7 +73,7 @@ def test_the_budget_is_made_where_its_type_exists_and_an_output_says_so_elsewher
     assert budget["Condition"] == "HasBudgets"
     without = [one["Fn::Equals"][1] for one in template["Conditions"]["HasBudgets"]["Fn::Not"][0]["Fn::Or"]]
     assert tuple(without) == WITHOUT_BUDGETS
-    assert "none: " in str(template["Outputs"]["BudgetName"]["Value"])
+    assert "none: " in str(template["Outputs"]["MonthlyBudget"]["Value"])
 
 
 @pytest.mark.parametrize("variable", ["CDK_DEFAULT_REGION", "AWS_REGION"])
@@ -112,6 +113,27 @@ def test_a_job_on_an_instance_with_storage_of_its_own_names_no_key_for_it():
 
     assert volume_key("ml.m5.large", "key") == {"VolumeKmsKeyId": "key"}
     assert volume_key("ml.g5.xlarge", "key") == {}
+
+
+def test_a_regulated_team_can_reserve_the_roll_back_and_back_the_catalog_up(tmp_path: Path):
+    from infra.stacks import make_app
+
+    context = {"loop": LOOP, "reserve_rollback": "true", "backup": "true"}
+    make_app(outdir=str(tmp_path), context=context).synth()
+    serving, data = (
+        json.loads((tmp_path / f"Perennial-{LOOP}--dev-{part}.template.json").read_text())["Resources"]
+        for part in ("Serving", "Data")
+    )
+    reserved = {
+        name[:8]: one["Properties"]["ReservedConcurrentExecutions"]
+        for name, one in serving.items()
+        if "ReservedConcurrentExecutions" in one.get("Properties", {})
+    }
+    assert reserved == {"RollBack": 2}
+    (selection,) = [one for one in data.values() if one["Type"] == "AWS::Backup::BackupSelection"]
+    assert "Catalog" in str(selection["Properties"]["BackupSelection"]["Resources"])
+    (vault,) = [one for one in data.values() if one["Type"] == "AWS::Backup::BackupVault"]
+    assert "EncryptionKeyArn" in vault["Properties"]
 
 
 def test_a_bucket_policy_never_asks_for_what_a_plain_copy_does_not_send(assembly: Assembly):
