@@ -80,7 +80,7 @@ def build_source_bundle(loop: str, target: Path = BUILD) -> Path:
     The folder that SageMaker's containers run from: sourcedir.tar.gz and the bootstrap.py that unpacks it.
 
     In the archive: training/, the pure part of perennial/, loops/<name>/ without its data, the entry points at the
-    root where script mode looks for them, and wheels/ of what AWS's image may lack, so that no container needs a
+    root where script mode looks for them, and wheels/ of what AWS's image lacks, so that no container needs a
     package index.
 
     Parameters

@@ -63,7 +63,7 @@ BOTOCORE_SERVICES: Final = frozenset(
     | {"sqs", "stepfunctions", "sts", "xray"}
 )
 
-# manylinux tags that AWS's image (glibc 2.31 or newer) accepts, newest first.
+# manylinux tags that AWS's image (Amazon Linux 2023: glibc 2.34) accepts, newest first.
 WHEEL_PLATFORMS: Final = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
 # Globs inside the folder of installed packages.

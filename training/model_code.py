@@ -5,7 +5,7 @@ The source bundle (infra/packaging.py says what is in it) is unpacked as:
 
     train.py, inference.py, bootstrap.py   entry points, also in training/
     training/, perennial/, loops/<name>/   this package, the pure part of perennial, one loop without its data
-    wheels/                                pydantic, pyarrow and what they need, for an image that lacks them
+    wheels/                                pydantic and what it needs, which AWS's image lacks
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ __all__ = ["copy_code"]
 
 _ENTRY_POINTS = ("train.py", "inference.py", "bootstrap.py")
 _SUFFIXES = (".py", ".json", ".toml", ".typed")
-# Serving reads no Parquet: without pyarrow's 45 MB an instance starts sooner.
-_NOT_FOR_SERVING = ("pyarrow-",)
 
 
 def copy_code(bundle_dir: Path, loop: str, target: Path) -> None:
@@ -38,6 +36,4 @@ def _files(bundle_dir: Path, loop: str) -> Iterator[Path]:
             inside = path.relative_to(bundle_dir / folder).parts
             if path.suffix in _SUFFIXES and "__pycache__" not in inside and inside[0] != "data":
                 yield path
-    for wheel in sorted((bundle_dir / "wheels").glob("*.whl")):
-        if not wheel.name.startswith(_NOT_FOR_SERVING):
-            yield wheel
+    yield from sorted((bundle_dir / "wheels").glob("*.whl"))
