@@ -50,15 +50,12 @@ def announcing_statement(foundation: Foundation, kinds: Sequence[type[Event]]) -
     Allow putting our own events of these kinds on the loop's bus, one in each request.
 
     Source: "Using IAM policy conditions in Amazon EventBridge" (read 2026-12): events:source and events:detail-type
-    filter access by what stands in the event.
+    filter access by what stands in the event. The service authorization reference calls both arrays of strings, and
+    IAM compares an array by a set operator only; ForAllValues is met by a request that has neither, hence Null.
     """
+    said = {"events:source": SOURCE, "events:detail-type": sorted(kind.detail_type for kind in kinds)}
     return iam.PolicyStatement(
         actions=["events:PutEvents"],
         resources=[foundation.bus.event_bus_arn],
-        conditions={
-            "StringEquals": {
-                "events:source": SOURCE,
-                "events:detail-type": sorted(kind.detail_type for kind in kinds),
-            }
-        },
+        conditions={"ForAllValues:StringEquals": said, "Null": dict.fromkeys(said, "false")},
     )

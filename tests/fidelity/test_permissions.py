@@ -194,7 +194,8 @@ def test_a_detail_type_and_a_source_limit_what_a_role_may_say_on_a_bus(cloud: Cl
     bus = fresh("bus")
     arn = cloud.client("events").create_event_bus(Name=bus)["EventBusArn"]
     statement = allow("events:PutEvents", resource=arn)
-    statement["Condition"] = {"StringEquals": {"events:source": "shop", "events:detail-type": ["Sold", "Returned"]}}
+    said = {"events:source": "shop", "events:detail-type": ["Sold", "Returned"]}
+    statement["Condition"] = {"ForAllValues:StringEquals": said, "Null": dict.fromkeys(said, "false")}
     events = cloud.as_role(cloud.role(statement), "events")
 
     def entry(detail_type: str, source: str = "shop") -> dict[str, Any]:

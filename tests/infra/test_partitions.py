@@ -87,8 +87,9 @@ def announced(assembly: Assembly) -> dict[str, set[str]]:
     found = {}
     for role, actions, statement in granted(assembly, "events"):
         if actions == {"events:PutEvents"}:
-            condition = statement["Condition"]["StringEquals"]
+            condition = statement["Condition"]["ForAllValues:StringEquals"]
             assert condition["events:source"] == SOURCE, role
+            assert statement["Condition"]["Null"] == dict.fromkeys(condition, "false"), role
             named = condition["events:detail-type"]
             found[role] = {named} if isinstance(named, str) else set(named)
     return found
