@@ -73,13 +73,13 @@ def pair(journey: Journey, first_model: Cycle, promoted: Cycle) -> Iterator[Pair
     sagemaker, name = journey.client("sagemaker"), "journey-pair"
     versions = {"champion": first_model.run_id, "challenger": promoted.run_id}
     models = {
-        one["ModelName"]: sagemaker.describe_model(ModelName=one["ModelName"])["PrimaryContainer"]["ModelDataUrl"]
+        sagemaker.describe_model(ModelName=one["ModelName"])["PrimaryContainer"]["Environment"]["MODEL_VERSION"]: one
         for one in sagemaker.list_models()["Models"]
     }
     variants = [
         {
             "VariantName": variant,
-            "ModelName": next(model for model, url in models.items() if version in url),
+            "ModelName": models[version]["ModelName"],
             "InitialInstanceCount": 1,
             "InstanceType": "ml.m5.large",
             "InitialVariantWeight": 1.0,
