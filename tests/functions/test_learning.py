@@ -181,11 +181,12 @@ def test_what_was_judged_is_served_from_a_place_of_its_own_whatever_the_job_writ
 def test_a_copy_that_is_there_already_is_left_as_it_is_and_must_be_the_same(world: World) -> None:
     put_run(world, RUN)
     state = learning_state(world, RUN)
-    world.put(keys.approved_key(ARTIFACT_DIGEST), b"somebody else's")
+    others = make_archive(model_joblib=b"somebody else's")
+    world.put(keys.approved_key(ARTIFACT_DIGEST), others)
 
-    with pytest.raises(ArtifactChanged, match="must be"):
+    with pytest.raises(ArtifactChanged, match=ARTIFACT_DIGEST):
         world.run(register_model, state)
-    assert world.shell(register_model).lake.get(keys.approved_key(ARTIFACT_DIGEST)) == b"somebody else's"
+    assert world.shell(register_model).lake.get(keys.approved_key(ARTIFACT_DIGEST)) == others
     assert world.sagemaker.packages == {}
 
 
