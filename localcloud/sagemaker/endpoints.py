@@ -89,7 +89,10 @@ class Endpoints:
                 "EndpointName": name,
                 "EndpointArn": arn,
                 "EndpointConfigName": params["EndpointConfigName"],
+                # At once: whoever describes it before its first move sees what AWS shows then.
+                "EndpointStatus": "Creating",
                 "CreationTime": now,
+                "LastModifiedTime": now,
                 "_variants": self._specs(config),
                 "_capture": config.get("DataCaptureConfig") or {},
             }

@@ -43,6 +43,7 @@ class ProcessingJobs(Jobs):
             record = {
                 **{key: value for key, value in params.items() if key != "Tags"},
                 "ProcessingJobArn": arn,
+                "ProcessingJobStatus": "InProgress",
                 "CreationTime": now,
                 "LastModifiedTime": now,
             }

@@ -55,6 +55,8 @@ class TrainingJobs(Jobs):
             record = {
                 **{key: value for key, value in params.items() if key != "Tags"},
                 "TrainingJobArn": arn,
+                "TrainingJobStatus": "InProgress",
+                "SecondaryStatus": "Starting",
                 "CreationTime": now,
                 "LastModifiedTime": now,
                 "SecondaryStatusTransitions": [],

@@ -400,3 +400,27 @@ def test_an_instance_type_that_a_new_account_may_not_serve_is_refused(lab: Lab) 
     assert lab.ask(name)["said"]["model"] == "affordable"
     described = lab.sagemaker.describe_endpoint(EndpointName=name)
     assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "affordable")
+
+
+def test_an_endpoint_has_a_status_from_the_moment_it_can_be_described(lab: Lab) -> None:
+    """DescribeEndpoint: EndpointStatus is always there."""
+    config = lab.config("seen-early", {"blue": ("champion", 1.0)})
+    missing: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(5):
+            name = f"seen-early-{number}"
+
+            def look(name: str = name) -> None:
+                for _ in range(40):
+                    try:
+                        described = lab.sagemaker.describe_endpoint(EndpointName=name)
+                    except ClientError:
+                        continue
+                    if "EndpointStatus" not in described:
+                        missing.append(described)
+
+            looks = [pool.submit(look) for _ in range(3)]
+            lab.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+            for one in looks:
+                one.result()
+    assert missing == []
