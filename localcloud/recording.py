@@ -1,7 +1,7 @@
 """
 What roles asked to do, one line of JSON each, so that another evaluator can say what it thinks of it. Off by default.
 
-    {"role": ..., "action": ..., "resource": ..., "region": ..., "context": {...}, "allowed": ...}
+    {"role": ..., "session": ..., "action": ..., "resource": ..., "region": ..., "context": {...}, "allowed": ...}
 
 The context holds the condition keys that the service sends with the request, and those that say who asks and how, as
 the local cloud knows them; `allowed` is what the role's own policies say. A question that is asked again is written
@@ -81,6 +81,7 @@ def _record(asked: Any, *, allowed: bool) -> dict[str, Any]:
     return {
         # arn:aws:sts::account:assumed-role/NAME/session
         "role": asked.principal_arn.split("/")[1],
+        "session": asked.principal_arn.split("/")[2],
         "action": asked.action,
         "resource": asked.resource_arn,
         "region": asked.region,

@@ -41,7 +41,10 @@ from tests.waiting import until
 ROOT = Path(__file__).parents[2]
 # A bake of half an hour takes 6 s; schedules stand still, so that every run has a cause that a test knows of.
 SCALES = Scales(waits=300, alarms=60, schedules=1)
-LATE = ("test_large_batches", "test_aws_cli", "test_next_door", "test_two_engines", "test_restart", "test_destroy")
+LATE = (
+    *("test_large_batches", "test_aws_cli", "test_next_door", "test_two_engines", "test_restart", "test_destroy"),
+    "test_replay",
+)
 
 # No week is that large; several in one file are, and go by the way of what is too large for a function.
 LARGEST_DIRECT_BYTES = 20_000

@@ -18,6 +18,7 @@ from botocore.config import Config
 
 from localcloud.identity import REGION
 from perennial import keys
+from tests.iam.recorded import PROBING
 from tests.loop.journey import LOOP, Journey
 from tests.loop.next_door import MAY, PROBES, Account, may, trusting
 
@@ -65,7 +66,7 @@ def become(journey: Journey) -> Callable[[str], Account]:
         role = iam.get_role(RoleName=name)["Role"]
         document = trusting(role["AssumeRolePolicyDocument"], account_id)
         iam.update_assume_role_policy(RoleName=name, PolicyDocument=document)
-        given = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="next-door")["Credentials"]
+        given = sts.assume_role(RoleArn=role["Arn"], RoleSessionName=PROBING)["Credentials"]
         iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(role["AssumeRolePolicyDocument"]))
         session = boto3.Session(
             aws_access_key_id=given["AccessKeyId"],
