@@ -44,8 +44,8 @@ def test_spot_training_costs_less():
 
 
 def test_an_instance_without_a_known_price_is_told_instead_of_guessed():
-    idle = idle_cost(make_loop(rollout={"instance_type": "ml.x9.huge"}))
-    assert idle.unknown == ("endpoint: no price is known here for ml.x9.huge",)
+    idle = idle_cost(make_loop(rollout={"instance_type": "ml.p5.48xlarge"}))
+    assert idle.unknown == ("endpoint: no price is known here for ml.p5.48xlarge",)
     assert "endpoint" not in {item.name for item in idle.items}
 
 
