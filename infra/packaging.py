@@ -207,7 +207,7 @@ def _uv(*arguments: str) -> None:
     beside = Path(sys.executable).parent / "uv"
     command = str(beside) if beside.exists() else shutil.which("uv")
     if command is None:
-        raise FileNotFoundError("uv must be installed to build bundles: run `make .venv/.have-synth`")
+        raise FileNotFoundError("uv must be installed to build bundles: run `make .venv/.has-synth`")
     subprocess.run([command, *arguments], check=True, stdin=subprocess.DEVNULL)
 
 

@@ -185,7 +185,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "assignment": "Who is asked: by lot, request by request.",
         "keep_previous": "The champion before stays beside the new one at the end, which costs its instance.",
         "instance_type": "SageMaker instance of each variant.",
-        "instance_count": "Instances of each variant.",
+        "instance_count": "Instances of each variant; AWS advises two or more, in two zones, for production.",
         "capture": "Share of requests that is captured, for performance and lineage.",
     },
     "rollout.fast": {
