@@ -261,7 +261,8 @@ def _standard_error(influence: Floats) -> float:
 def _wilson(share: float, rows: int, z: float) -> tuple[float, float]:
     centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows)) / (1 + z * z / rows)
-    return max(centre - half, 0.0), min(centre + half, 1.0)
+    # At shares of 0 and 1 a bound is the share itself, but for the last digit of a float.
+    return max(min(centre - half, share), 0.0), min(max(centre + half, share), 1.0)
 
 
 def measure(metric: str, rows: Predictions, *, confidence: float = 0.95) -> Score:

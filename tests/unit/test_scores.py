@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
@@ -172,6 +172,7 @@ def test_calibration_error_is_the_gap_between_saying_and_being():
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
+@example([(False, True)] * 5)
 def test_accuracys_interval_stays_within_its_bounds(pairs):
     truth, answer = zip(*pairs, strict=True)
     found = measure("accuracy", Predictions(truth, answer))
