@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from perennial.failures import ENDPOINT_CHANGING
+
 __all__ = [
     "TRANSIENT",
     "State",
@@ -204,8 +206,8 @@ def settle(name: str, partition: str, *, then: str, settled: Sequence[State], lo
     }
 
 
-# RollingBack too: what came of an update, and why, is only known when that is over.
-CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+# RollingBack too: what came of an update, and why, is only known when that is over. An endpoint that goes is lost.
+CHANGING = tuple(status for status in ENDPOINT_CHANGING if status != "Deleting")
 
 
 def describe_endpoint(partition: str, *, next_state: str, catches: Sequence[State]) -> State:

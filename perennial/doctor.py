@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOOTSTRAP_VERSION",
-    "PARTS",
     "AccountFacts",
     "Concurrency",
     "Identity",
@@ -28,7 +27,6 @@ __all__ = [
     "quota_needs",
 ]
 
-PARTS: Final = ("Data", "Learning", "Serving", "Observability")
 # What the CDK's default synthesizer asks of the bootstrap stack; manifest.json of every assembly says so.
 BOOTSTRAP_VERSION: Final = 6
 # While UpdateEndpoint runs, the champion's old instances serve until the champion's and the challenger's new ones do.
@@ -282,7 +280,7 @@ def _stacks(loop: Loop, stage: str, stacks: Mapping[str, str] | Unasked) -> Line
     subject = f"{loop.name}: stacks of stage {stage}"
     if isinstance(stacks, Unasked):
         return Line(subject, "not asked", stacks.why)
-    expected = [keys.stack_name(loop.name, stage, part) for part in PARTS]
+    expected = [keys.stack_name(loop.name, stage, part) for part in keys.STACK_PARTS]
     existing = {name: stacks[name] for name in expected if name in stacks}
     if not existing:
         return Line(subject, "good", f"none yet; `cdk deploy --all -c loop={loop.name} -c stage={stage}` makes them")

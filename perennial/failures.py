@@ -13,12 +13,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["rollout_reasons", "sentence"]
+__all__ = ["ENDPOINT_CHANGING", "rollout_reasons", "sentence"]
 
 _LONGEST = 500
 # "(Service: SageMaker, Status Code: 400, Request ID: ...)" of an SDK's error: for AWS's support, not for a reason.
 _SDK_SUFFIX = re.compile(r"\s*\(Service: [^()]*(?:\([^()]*\)[^()]*)*\)\s*(?:\(SDK Attempt Count: \d+\))?\s*$")
-_CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+# While SageMaker does one of these it takes neither a change nor a deletion.
+ENDPOINT_CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
 
 def sentence(error: Mapping[str, Any]) -> str:
@@ -92,7 +93,7 @@ def _endpoint(described: Mapping[str, Any], state: Mapping[str, Any]) -> list[st
     config = described.get("EndpointConfigName")
     if described.get("FailureReason"):
         return [f"endpoint: {status}: {' '.join(str(described['FailureReason']).split())}"[:_LONGEST]]
-    if status in _CHANGING:
+    if status in ENDPOINT_CHANGING:
         looks = (state.get("settling") or {}).get("looks", 0)
         return [f"endpoint: still {status} when it was looked at {looks} times"]
     if status == "InService" and wanted and config != wanted:

@@ -19,6 +19,7 @@ __all__ = [
     "CAPTURE_PREFIX",
     "LABELS_PREFIX",
     "STACKS_PREFIX",
+    "STACK_PARTS",
     "EvidenceKind",
     "Partition",
     "TableKey",
@@ -274,11 +275,12 @@ def package_group_name(loop: str, stage: str) -> str:
 # --- CloudFormation stacks ---------------------------------------------------------------------------------------
 
 STACKS_PREFIX: Final = "Perennial-"
+STACK_PARTS: Final = ("Data", "Learning", "Serving", "Observability")
 
 
 def stack_name(loop: str, stage: str, part: str) -> str:
     """
-    One of a deployment's stacks; `part` is Data, Serving, Learning or Observability.
+    One of a deployment's stacks; `part` is one of STACK_PARTS.
 
     >>> stack_name("bikeshare", "dev", "Data")
     'Perennial-bikeshare--dev-Data'

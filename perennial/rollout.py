@@ -317,7 +317,7 @@ def _failures(evidence: Evidence, policy: RolloutPolicy) -> list[tuple[str, int,
 
 def _like(champions: tuple[_Counts, ...], count: int, invocations: int, min_samples: int) -> bool:
     """Whether a champion with enough traffic to tell does no better: what callers do wrong reaches both."""
-    known = [champion for champion in champions if champion[1] >= max(min_samples, 1)]
+    known = [champion for champion in champions if champion[1] >= min_samples]
     return any(hardly_above((count, invocations), champion) for champion in known)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from perennial import keys
-from perennial.doctor import PARTS, AccountFacts, Concurrency, Identity, LoopFacts, Missing, Unasked
+from perennial.doctor import AccountFacts, Concurrency, Identity, LoopFacts, Missing, Unasked
 
 __all__ = ["Account", "identify"]
 
@@ -116,7 +116,7 @@ class Account:
 
     def _stacks(self, loop: str, stage: str) -> dict[str, str]:
         found = {}
-        for name in (keys.stack_name(loop, stage, part) for part in PARTS):
+        for name in (keys.stack_name(loop, stage, part) for part in keys.STACK_PARTS):
             if stack := self._stack(name):
                 found[name] = str(stack["StackStatus"])
         return found
@@ -156,7 +156,7 @@ class Account:
     def _denied_to_machines(self, loop: str, stage: str) -> dict[str, tuple[str, ...]]:
         """For each state machine the roles that its definition names and it may not hand to SageMaker."""
         denied: dict[str, tuple[str, ...]] = {}
-        for part in PARTS:
+        for part in keys.STACK_PARTS:
             stack = self._stack(keys.stack_name(loop, stage, part)) or {}
             for output in stack.get("Outputs", ()):
                 if output["OutputKey"].endswith("MachineArn"):

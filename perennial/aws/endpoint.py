@@ -15,6 +15,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from perennial.errors import EndpointBusy
+from perennial.failures import ENDPOINT_CHANGING
 
 __all__ = ["DEPLOYMENT_TAG", "VERSION_TAG", "Endpoint", "EndpointState", "Variant", "missing"]
 
@@ -22,7 +23,6 @@ __all__ = ["DEPLOYMENT_TAG", "VERSION_TAG", "Endpoint", "EndpointState", "Varian
 DEPLOYMENT_TAG = "perennial:deployment"
 VERSION_TAG = "perennial:model-version"
 
-_CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 # "DeleteEndpoint is the only operation that can be performed on a failed endpoint" (API reference, read 2026-11).
 _FAILED = ("Failed", "UpdateRollbackFailed", "OutOfService")
 
@@ -48,7 +48,7 @@ class EndpointState:
     @property
     def changing(self) -> bool:
         """Whether SageMaker refuses changes for now."""
-        return self.status in _CHANGING
+        return self.status in ENDPOINT_CHANGING
 
     @property
     def failed(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from perennial.aws.endpoint import missing
+from perennial.failures import ENDPOINT_CHANGING
 
 __all__ = [
     "Within",
@@ -23,8 +24,6 @@ __all__ = [
 
 Within = Callable[[], bool]
 _JOB_LOGS = ("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs")
-# SageMaker deletes no endpoint that it is changing.
-_BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
 
 def stop_executions(stepfunctions: Any, machine_arn: str, *, within: Within) -> bool:
@@ -50,7 +49,7 @@ def delete_endpoint(sagemaker: Any, name: str, *, within: Within, pause: Callabl
     while within():
         try:
             status = sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]
-            if status not in _BUSY:
+            if status not in ENDPOINT_CHANGING:
                 sagemaker.delete_endpoint(EndpointName=name)
         except ClientError as error:
             if not missing(error):

@@ -17,9 +17,7 @@ from perennial.aws.catalog import Catalog
 from perennial.errors import EnvironmentLacking, LoopUnknown
 from perennial.stage import DEFAULT_STAGE
 
-__all__ = ["PARTS", "Deployment", "find_deployment", "make_session"]
-
-PARTS = ("Data", "Learning", "Serving", "Observability")
+__all__ = ["Deployment", "find_deployment", "make_session"]
 
 
 def make_session() -> boto3.Session:

@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from perennial import keys
-from perennial.cli.deployment import PARTS, Deployment
+from perennial.cli.deployment import Deployment
 
 __all__ = ["Status", "describe", "gather"]
 
@@ -69,7 +69,7 @@ def _alarms(deployment: Deployment) -> dict[str, str]:
     # A stage's name may be the beginning of another's; with the part after it, it isn't.
     pages = (
         page
-        for part in PARTS
+        for part in keys.STACK_PARTS
         for page in client.get_paginator("describe_alarms").paginate(
             AlarmNamePrefix=f"{keys.stack_name(deployment.loop, deployment.stage, part)}-",
             AlarmTypes=["MetricAlarm", "CompositeAlarm"],

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from perennial import keys
-from perennial.cli.deployment import PARTS, Deployment
+from perennial.cli.deployment import Deployment
 from perennial.errors import EnvironmentLacking
 
 __all__ = ["Pruned", "prune"]
@@ -53,7 +53,7 @@ def prune(deployment: Deployment) -> Pruned:
 
 def _require_rest(deployment: Deployment) -> None:
     cloudformation = deployment.client("cloudformation")
-    for part in PARTS:
+    for part in keys.STACK_PARTS:
         name = keys.stack_name(deployment.loop, deployment.stage, part)
         status = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
         if status.endswith("IN_PROGRESS"):

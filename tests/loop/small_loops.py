@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from perennial.cli.prove.project import copy_project
+
 __all__ = ["BATCHES", "Project", "SmallBatch", "batches"]
 
 ROOT = Path(__file__).parents[2]
-# What a synthesis reads; what it only runs or caches is linked.
-_COPIED = ("infra", "functions", "perennial", "training", "requirements")
-_FILES = ("app.py", "cdk.json", "package.json", "package-lock.json", "pyproject.toml")
-_LINKED = (".venv", "node_modules", ".build")
 BATCHES, _ROWS = 8, 100
 
 # A bake is 8 s where waits run 300 times faster: short, since nothing but requests lets a rollout go on.
@@ -81,14 +78,7 @@ class Project:
     @classmethod
     def copy(cls, root: Path) -> Project:
         """The copy, without a loop."""
-        root.mkdir()
-        for name in _COPIED:
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in _FILES:
-            shutil.copy2(ROOT / name, root / name)
-        for name in _LINKED:
-            (root / name).symlink_to((ROOT / name).resolve())
-        (root / "loops").mkdir()
+        copy_project(ROOT, root)
         return cls(root)
 
     def write_loop(self, name: str, *, min_samples: int = 20, max_holds: int = 100) -> None:

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from localcloud.scales import Scales
 from perennial import keys
-from perennial.cli.deployment import PARTS, find_deployment
+from perennial.cli.deployment import find_deployment
 from perennial.cli.local import LocalCloud, local_cloud
 from perennial.cli.status import gather
 from perennial.cli.versions import Pruned, prune
@@ -356,5 +356,5 @@ def test_destroying_one_stage_leaves_nothing_of_it(account: Account, destroyed: 
     assert [name for name in models if name.startswith(keys.resource_prefix(*OVER))] == []
     listed = functions.get_paginator("list_functions").paginate(FunctionVersion="ALL")
     left = [one["FunctionArn"] for page in listed for one in page["Functions"]]
-    gone = tuple(f"{keys.stack_name(*OVER, part)}-" for part in PARTS)
+    gone = tuple(f"{keys.stack_name(*OVER, part)}-" for part in keys.STACK_PARTS)
     assert [arn for arn in left if arn.split(":")[6].startswith(gone)] == []

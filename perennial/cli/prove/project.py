@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DAYS", "FIRST_SHARE", "LOOP", "STAGE", "Day", "Project", "days", "labels_csv"]
+__all__ = ["DAYS", "FIRST_SHARE", "LOOP", "STAGE", "Day", "Project", "copy_project", "days", "labels_csv"]
 
 LOOP: Final = "proof"
 STAGE: Final = "prove"
@@ -87,6 +87,18 @@ def build_estimator(hyperparameters):
 '''
 
 
+def copy_project(source: Path, root: Path) -> None:
+    """Put what a synthesis needs of the project at `source` into a new folder, without a loop."""
+    root.mkdir(parents=True)
+    for name in _COPIED:
+        shutil.copytree(source / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in _FILES:
+        shutil.copy2(source / name, root / name)
+    for name in _LINKED:
+        (root / name).symlink_to((source / name).resolve())
+    (root / "loops").mkdir()
+
+
 @dataclass(frozen=True)
 class Project:
     """A copy of the project with the proof's loop in it, and nothing else."""
@@ -96,13 +108,7 @@ class Project:
     @classmethod
     def copy(cls, source: Path, root: Path) -> Project:
         """The copy, without a loop."""
-        root.mkdir(parents=True)
-        for name in _COPIED:
-            shutil.copytree(source / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in _FILES:
-            shutil.copy2(source / name, root / name)
-        for name in _LINKED:
-            (root / name).symlink_to((source / name).resolve())
+        copy_project(source, root)
         return cls(root)
 
     def write_loop(self, *, instance_type: str, needs_rain: bool = False, bake_minutes: int = 5) -> None:
